@@ -1,0 +1,69 @@
+"""Build of the extension modules; everything else stands in pyproject.toml."""
+
+import platform
+import sys
+from glob import glob
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+NATIVE = "src/fastnn/native"
+OPTIMISE = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-g0"]
+
+# The kernels are compiled once for each of these; which one runs is decided at import.
+INSTRUCTION_SETS = {"baseline": []}
+if platform.machine() in ("x86_64", "AMD64") and sys.maxsize > 2**32:
+    INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
+    INSTRUCTION_SETS["avx512"] = [
+        *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
+        "-mprefer-vector-width=512",
+    ]
+
+
+class BuildKernels(build_ext):
+    """Compile kernels.c once per instruction set into the extension that chooses among them."""
+
+    def build_extension(self, ext):
+        if ext.name == "fastnn.native.dispatch":
+            for isa, flags in INSTRUCTION_SETS.items():
+                ext.extra_objects += self.compiler.compile(
+                    [f"{NATIVE}/c/kernels.c"],
+                    output_dir=f"{self.build_temp}/{isa}",
+                    macros=[("FASTNN_ISA", isa)],
+                    extra_postargs=[*OPTIMISE, *flags],
+                    depends=ext.depends,
+                )
+        super().build_extension(ext)
+
+
+def extension(name, *sources):
+    return Extension(
+        f"fastnn.native.{name}",
+        [f"{NATIVE}/{name}.pyx", *sources],
+        extra_compile_args=[*OPTIMISE, "-Wno-discarded-qualifiers"],
+        include_dirs=[numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        depends=glob(f"{NATIVE}/c/*"),
+    )
+
+
+setup(
+    cmdclass={"build_ext": BuildKernels},
+    ext_modules=cythonize(
+        [
+            extension("dispatch", f"{NATIVE}/c/dispatch.c"),
+            extension("kernels"),
+            extension("engine"),
+        ],
+        compiler_directives={
+            "language_level": 3,
+            "binding": True,
+            "boundscheck": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "freethreading_compatible": False,
+        },
+    ),
+)

@@ -1,0 +1,349 @@
+"""The flat program: what is to be run, without saying how.
+
+Layers are lowered once to a `Program`, a list of ops in the order in which data meets them.
+Its parameters lie side by side in one flat aligned buffer (`ParameterBlock`), and gradients and
+optimizer slots are buffers of the same layout (`Layout`). An `Engine` executes a program; there
+are two, ``native`` (Cython and C) and ``reference`` (NumPy), and everything above this floor
+works with either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastnn.activations import ActivationFunction
+    from fastnn.losses import Loss
+    from fastnn.metrics import Metric
+    from fastnn.regularizers import Regularizer
+
+ALIGNMENT = 64
+"""Bytes: one cache line, and the widest vector register."""
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """Return a zeroed 1-D array of `size` elements that starts on a cache line.
+
+    A cache line of zeros follows the last element, so that a vector load which begins inside
+    the array stays inside its memory.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(size * itemsize + 2 * ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size * itemsize].view(dtype)
+
+
+class Parameter:
+    """One named array of weights: a view into a `ParameterBlock`.
+
+    Parameters
+    ----------
+    name : str
+        Name within its layer: ``"kernel"``, ``"bias"``.
+    shape : tuple of int
+    regularizer : Regularizer, optional
+        Penalty added to the training loss.
+    trainable : bool, default True
+        Whether training may change it. Read when a trainer is made.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        regularizer: Regularizer | None = None,
+        trainable: bool = True,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.regularizer = regularizer
+        self.trainable = trainable
+        self.block: ParameterBlock | None = None
+        self.offset = 0
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def array(self) -> np.ndarray:
+        """Writable view of the values; engines only. Who writes must `touch` the block."""
+        if self.block is None:
+            raise ValueError(f"parameter '{self.name}' has no values yet: build its layer first")
+        return self.block.data[self.offset : self.offset + self.size].reshape(self.shape)
+
+    @property
+    def value(self) -> np.ndarray:
+        """Read-only view of the values, always current."""
+        view = self.array
+        view.flags.writeable = False
+        return view
+
+    def assign(self, value: np.ndarray) -> None:
+        """Copy `value`, of exactly this parameter's shape, into the block."""
+        self.array[...] = value
+        assert self.block is not None
+        self.block.touch()
+
+
+class Layout:
+    """Offsets of parameters in a flat buffer, in elements, each on a cache line of its own."""
+
+    def __init__(self, parameters: Sequence[Parameter], dtype: np.dtype) -> None:
+        line = ALIGNMENT // np.dtype(dtype).itemsize
+        self.parameters = tuple(parameters)
+        self.dtype = np.dtype(dtype)
+        self.offsets: dict[Parameter, int] = {}
+        self.size = 0
+        for parameter in self.parameters:
+            self.offsets[parameter] = self.size
+            self.size += -(-parameter.size // line) * line
+
+    def zeros(self) -> np.ndarray:
+        """Return a zeroed flat buffer of this layout."""
+        return aligned_zeros(self.size, self.dtype)
+
+    def view(self, buffer: np.ndarray, parameter: Parameter) -> np.ndarray:
+        """Return the part of `buffer` that belongs to `parameter`, in its shape."""
+        start = self.offsets[parameter]
+        return buffer[start : start + parameter.size].reshape(parameter.shape)
+
+
+class ParameterBlock:
+    """The flat buffer that holds the values of the parameters of one build.
+
+    Parameters never move once they have a block, so a layer may serve several models: a
+    program finds its parameters in one block or in several.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], dtype: np.dtype) -> None:
+        layout = Layout(parameters, dtype)
+        self.data = layout.zeros()
+        self.version = 0
+        for parameter in parameters:
+            parameter.block = self
+            parameter.offset = layout.offsets[parameter]
+
+    def touch(self) -> None:
+        """Say that values have changed, so that engines renew what they derived from them."""
+        self.version += 1
+
+
+@dataclass(frozen=True, eq=False)
+class DenseOp:
+    """``y = activation(x @ kernel + bias)``."""
+
+    inputs: int
+    outputs: int
+    kernel: Parameter
+    bias: Parameter | None
+    activation: ActivationFunction
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (self.kernel,) if self.bias is None else (self.kernel, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationOp:
+    """``y = activation(x)``, row by row where the activation is a softmax."""
+
+    inputs: int
+    outputs: int
+    activation: ActivationFunction
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class DropoutOp:
+    """``y = x * keep / (1 - rate)`` in training, ``y = x`` otherwise.
+
+    `seed` (64 bits) keys the counter-based generator of the mask; the counter is made of the
+    step, the row and the column, so a mask depends on nothing else.
+    """
+
+    inputs: int
+    outputs: int
+    rate: float
+    seed: int
+    parameters: tuple[Parameter, ...] = ()
+
+
+Op = DenseOp | ActivationOp | DropoutOp
+
+
+class Program:
+    """Ops in order, over rows of `inputs` features, and the parameters that they use."""
+
+    def __init__(self, ops: Sequence[Op], inputs: int, dtype: np.dtype) -> None:
+        self.ops = tuple(ops)
+        self.inputs = inputs
+        self.outputs = ops[-1].outputs if ops else inputs
+        self.dtype = np.dtype(dtype)
+        self.layout = Layout([p for op in ops for p in op.parameters], self.dtype)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self.layout.parameters
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Versions of the blocks in use; differs from an earlier value once weights change."""
+        return tuple(p.block.version for p in self.parameters if p.block is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What training minimises and what is counted on the way.
+
+    Attributes
+    ----------
+    loss : Loss
+    head : {None, "softmax", "sigmoid"}
+        Set where the program's last op ends in this activation and `loss` is its cross-entropy.
+        The engine then leaves that activation out, takes the loss from the logits exactly, and
+        writes the probabilities where metrics look for predictions.
+    metrics : tuple of Metric
+    """
+
+    loss: Loss
+    head: str | None
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Checked arrays, C-contiguous.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n, inputs), the program's dtype
+    y : ndarray
+        Shape (n, outputs) in the program's dtype, or int32 labels of shape (n,).
+    weights : ndarray of shape (n,), the program's dtype, optional
+        Factor of each sample's loss.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+class OptimizerState:
+    """Slots of an optimizer over a layout, and the number of steps taken.
+
+    Attributes
+    ----------
+    slots : list of ndarray
+        Flat buffers of the program's layout, one for each of the optimizer's `slots`.
+    iterations : int
+        Finished steps since the optimizer was compiled in.
+    """
+
+    def __init__(self, layout: Layout, initial_values: Sequence[float]) -> None:
+        self.slots = [layout.zeros() for _ in initial_values]
+        for slot, value in zip(self.slots, initial_values, strict=True):
+            slot[...] = value
+        self.iterations = 0
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """The optimizer as an engine sees it.
+
+    Attributes
+    ----------
+    kernel : str
+        Name of the step function: ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adam"``.
+    hyperparameters : tuple of str
+        Keyword arguments of that function, in order; a row of values is given for each step.
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Bounds on each parameter's gradient norm, each gradient element, and the norm of all
+        gradients together. At most one is set.
+    """
+
+    kernel: str
+    hyperparameters: tuple[str, ...]
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+
+
+class Trainer(Protocol):
+    """Runs training and evaluation steps with workspace of its own, allocated once.
+
+    Attributes
+    ----------
+    totals : ndarray of float64, shape (1 + number of metrics,)
+        Sums over the rows seen since `reset`: of the loss (penalties included), then of each
+        metric that has a kernel (0 for the others, whose `update_state` is called instead).
+    rows : int
+        Rows seen since `reset`.
+    """
+
+    totals: np.ndarray
+    rows: int
+
+    def reset(self) -> None:
+        """Set `totals` and `rows` to zero."""
+
+    def train(
+        self,
+        data: Dataset,
+        order: np.ndarray | None,
+        batch_size: int,
+        first: int,
+        hyperparameters: np.ndarray,
+        budget: float,
+    ) -> int:
+        """Run training steps `first`, `first` + 1, ... of an epoch; return how many.
+
+        Parameters
+        ----------
+        data : Dataset
+        order : ndarray of intp, shape (n,), optional
+            Row numbers in the order of visiting; None for 0, 1, ..., n - 1.
+        batch_size : int
+            Step s takes entries s * batch_size to (s + 1) * batch_size of `order`, the last
+            step what is left; at most the capacity of the trainer.
+        first : int
+        hyperparameters : ndarray of float64, shape (steps, len(rule.hyperparameters))
+            A row for each step; at most so many steps are run.
+        budget : float
+            Seconds after which no further step is begun.
+
+        Each finished step adds 1 to the optimizer state's `iterations`. An exception raised by
+        a signal handler leaves parameters and state at the last finished step.
+        """
+
+    def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int:
+        """Add batches `first`, `first` + 1, ... to `totals`; return how many were done."""
+
+
+class Engine(Protocol):
+    """Executes one program."""
+
+    name: str
+
+    def __init__(self, program: Program) -> None: ...
+
+    def forward(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the program's output for the rows of `x` to `out`, as in inference.
+
+        `x` has shape (n, inputs), `out` (n, outputs); both C-contiguous in the program's dtype.
+        Any number of threads may call it at once.
+        """
+
+    def trainer(
+        self, objective: Objective, rule: UpdateRule, state: OptimizerState, capacity: int
+    ) -> Trainer:
+        """Return a trainer for batches of at most `capacity` rows."""
