@@ -1,0 +1,44 @@
+"""The native kernels: each operation on its own, on arrays of float32 or float64.
+
+Every function has a twin of the same name and signature in `fastnn.reference`, which is its
+specification and whose docstring it shares. Arrays of any strides and order are taken as they
+are; results are C-contiguous.
+"""
+
+from fastnn import reference
+from fastnn.native.kernels import (
+    activation_backward,
+    activation_forward,
+    adagrad,
+    adam,
+    dense_backward,
+    dense_forward,
+    dropout,
+    log_softmax,
+    loss_backward,
+    loss_forward,
+    metric_values,
+    rmsprop,
+    sgd,
+    softmax,
+)
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adagrad",
+    "adam",
+    "dense_backward",
+    "dense_forward",
+    "dropout",
+    "log_softmax",
+    "loss_backward",
+    "loss_forward",
+    "metric_values",
+    "rmsprop",
+    "sgd",
+    "softmax",
+]
+
+for _name in __all__:
+    globals()[_name].__doc__ = getattr(reference, _name).__doc__

@@ -1,0 +1,186 @@
+/* Activations and their derivatives, element by element and, for softmax, row by row. */
+
+#define SELU_SCALE ((REAL)1.0507009873554805)
+#define SELU_SCALED_ALPHA ((REAL)(1.0507009873554805 * 1.6732632423543772))
+
+/* x without its infinities, for formulas in which they would meet a zero or one another. */
+INLINE vec FN(finite)(vec x) { return FN(at_least)(FN(at_most)(x, REAL_MAX), -REAL_MAX); }
+
+INLINE vec FN(exp_below_zero)(vec x, REAL scale, REAL alpha) {
+    return FN(select)(x > (vec){0}, scale * x, alpha * FN(expm1)(-FN(relu)(-x)));
+}
+
+INLINE vec FN(gelu)(vec x) {
+    const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
+    vec density;
+    const vec tail = FN(normal_tail)(a, &density);
+    return FN(select)(x < (vec){0}, -a * tail, x * (1 - tail));
+}
+
+INLINE vec FN(gelu_derivative)(vec x) {
+    const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
+    vec density;
+    const vec tail = FN(normal_tail)(a, &density);
+    const vec probability = FN(select)(x < (vec){0}, tail, 1 - tail);
+    return probability + FN(with_sign)(a, x) * density * (REAL)0.39894228040143268;
+}
+
+/* `kind` is a constant where this is inlined. */
+INLINE vec FN(activation)(const fnn_activation kind, REAL alpha, vec x) {
+    switch (kind) {
+    case FNN_RELU: return FN(relu)(x);
+    case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, alpha * x);
+    case FNN_SIGMOID: return FN(sigmoid)(x);
+    case FNN_TANH: return FN(tanh)(x);
+    case FNN_ELU: return FN(exp_below_zero)(x, 1, alpha);
+    case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA);
+    case FNN_SILU: x = FN(at_least)(x, -REAL_MAX); return x * FN(sigmoid)(x);
+    case FNN_GELU: return FN(gelu)(x);
+    case FNN_SOFTPLUS: return FN(softplus)(x);
+    case FNN_SOFTSIGN: x = FN(finite)(x); return x / (1 + FN(abs)(x));
+    case FNN_HARD_SIGMOID: return FN(at_most)(FN(relu)(x / 6 + (REAL)0.5), 1);
+    case FNN_EXPONENTIAL: return FN(exp)(x);
+    case FNN_STEP: return FN(select)(x >= (vec){0}, FN(splat)(1), (vec){0});
+    default: return x;
+    }
+}
+
+/* The derivative, from the input or the output, whichever `fnn_saves_input` says. */
+INLINE vec FN(derivative)(const fnn_activation kind, REAL alpha, vec saved) {
+    const vec zero = {0}, one = FN(splat)(1);
+    switch (kind) {
+    case FNN_RELU: return FN(select)(saved > zero, one, zero);
+    case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(alpha));
+    case FNN_SIGMOID: return saved * (1 - saved);
+    case FNN_TANH: return 1 - saved * saved;
+    case FNN_ELU: return FN(select)(saved > zero, one, alpha * FN(exp)(saved));
+    case FNN_SELU:
+        return FN(select)(saved > zero, FN(splat)(SELU_SCALE), SELU_SCALED_ALPHA * FN(exp)(saved));
+    case FNN_SILU: {
+        const vec x = FN(finite)(saved), s = FN(sigmoid)(x);
+        return s * (1 + x * (1 - s));
+    }
+    case FNN_GELU: return FN(gelu_derivative)(saved);
+    case FNN_SOFTPLUS: return FN(sigmoid)(saved);
+    case FNN_SOFTSIGN: {
+        const vec d = 1 / (1 + FN(abs)(saved));
+        return d * d;
+    }
+    case FNN_HARD_SIGMOID:
+        return FN(select)(FN(abs)(saved) < FN(splat)(3), FN(splat)((REAL)(1.0 / 6)), zero);
+    case FNN_EXPONENTIAL: return saved;
+    default: return one;
+    }
+}
+
+INLINE void FN(map)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *x, REAL *y) {
+    for (int64_t i = 0; i < n; i += LANES)
+        FN(store_columns)(y + i, FN(activation)(kind, alpha, FN(load_columns)(x + i, n - i)),
+                          n - i);
+}
+
+INLINE void FN(map_gradient)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *gradient,
+                             const REAL *saved, REAL *out) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const vec d = FN(derivative)(kind, alpha, FN(load_columns)(saved + i, n - i));
+        FN(store_columns)(out + i, FN(load_columns)(gradient + i, n - i) * d, n - i);
+    }
+}
+
+#define FOR_EACH_ELEMENTWISE(X)                                                                  \
+    X(FNN_LINEAR) X(FNN_RELU) X(FNN_LEAKY_RELU) X(FNN_SIGMOID) X(FNN_TANH) X(FNN_ELU)            \
+    X(FNN_SELU) X(FNN_SILU) X(FNN_GELU) X(FNN_SOFTPLUS) X(FNN_SOFTSIGN) X(FNN_HARD_SIGMOID)      \
+    X(FNN_EXPONENTIAL) X(FNN_STEP)
+
+static void FN(activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y) {
+    switch (kind) {
+#define CASE(k) case k: FN(map)(k, (REAL)alpha, n, x, y); break;
+        FOR_EACH_ELEMENTWISE(CASE)
+#undef CASE
+    default: break;
+    }
+}
+
+static void FN(activate_gradient)(fnn_activation kind, double alpha, int64_t n,
+                                  const void *gradient, const void *saved, void *out) {
+    switch (kind) {
+#define CASE(k) case k: FN(map_gradient)(k, (REAL)alpha, n, gradient, saved, out); break;
+        FOR_EACH_ELEMENTWISE(CASE)
+#undef CASE
+    default: break;
+    }
+}
+#undef FOR_EACH_ELEMENTWISE
+
+INLINE REAL FN(row_max)(const REAL *x, int64_t columns) {
+    vec largest = FN(splat)(-INFINITY);
+    for (int64_t j = 0; j < columns; j += LANES) {
+        const vec v = columns - j >= LANES ? FN(load)(x + j)
+                                           : FN(load_part)(x + j, columns - j, largest);
+        largest = FN(select)(v > largest, v, largest);
+    }
+    return FN(max)(largest);
+}
+
+/* e = exp(x - shift), whose sum is returned; e may be NULL or x. */
+INLINE REAL FN(row_exp)(const REAL *x, REAL shift, REAL *e, int64_t columns) {
+    vec sum = {0};
+    for (int64_t j = 0; j < columns; j += LANES) {
+        const int64_t left = columns - j;
+        vec v = FN(exp)(FN(load_columns)(x + j, left) - shift);
+        if (e) FN(store_columns)(e + j, v, left);
+        sum += left >= LANES ? v : FN(keep_lanes)(left, v);
+    }
+    return FN(sum)(sum);
+}
+
+/* y = x * factor; y may be x. */
+INLINE void FN(row_scale)(const REAL *x, REAL factor, REAL *y, int64_t columns) {
+    for (int64_t j = 0; j < columns; j += LANES)
+        FN(store_columns)(y + j, FN(load_columns)(x + j, columns - j) * factor, columns - j);
+}
+
+/* y = (x - first) - second; y may be x. */
+INLINE void FN(row_subtract)(const REAL *x, REAL first, REAL second, REAL *y, int64_t columns) {
+    for (int64_t j = 0; j < columns; j += LANES)
+        FN(store_columns)(y + j, (FN(load_columns)(x + j, columns - j) - first) - second,
+                          columns - j);
+}
+
+INLINE REAL FN(scalar_log)(REAL x) { return FN(log)(FN(splat)(x))[0]; }
+
+static void FN(softmax)(int64_t rows, int64_t columns, const void *x_, int64_t x_row, void *y_,
+                        int64_t y_row, int logarithm) {
+    const REAL *x = x_;
+    REAL *y = y_;
+    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
+        const REAL largest = FN(row_max)(x, columns);
+        const REAL sum = FN(row_exp)(x, largest, logarithm ? NULL : y, columns);
+        if (logarithm)
+            FN(row_subtract)(x, largest, FN(scalar_log)(sum), y, columns);
+        else
+            FN(row_scale)(y, 1 / sum, y, columns);
+    }
+}
+
+/* softmax: out = y (g - sum(g y)); log_softmax: out = g - exp(y) sum(g). */
+static void FN(softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,
+                                 int64_t gradient_row, const void *y_, int64_t y_row, void *out_,
+                                 int64_t out_row, int logarithm) {
+    const REAL *g = gradient, *y = y_;
+    REAL *out = out_;
+    for (int64_t i = 0; i < rows; i++, g += gradient_row, y += y_row, out += out_row) {
+        vec sum = {0};
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const vec gj = FN(load_columns)(g + j, columns - j);
+            sum += logarithm ? gj : gj * FN(load_columns)(y + j, columns - j);
+        }
+        const REAL total = FN(sum)(sum);
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const vec gj = FN(load_columns)(g + j, columns - j);
+            const vec yj = FN(load_columns)(y + j, columns - j);
+            const vec v = logarithm ? gj - FN(exp)(yj) * total : yj * (gj - total);
+            FN(store_columns)(out + j, v, columns - j);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+/* What the C kernels offer to the Cython floor: one table of functions per instruction set and
+ * float type.
+ *
+ * Every table has the same shape, and arrays pass as void pointers, so that the code above is
+ * written once: it takes a table and never asks which type or instruction set stands behind it.
+ * Strides and sizes count elements, not bytes. */
+#ifndef FASTNN_H
+#define FASTNN_H
+
+#include <stdint.h>
+
+typedef enum {
+    FNN_LINEAR,
+    FNN_RELU,
+    FNN_LEAKY_RELU,
+    FNN_SIGMOID,
+    FNN_TANH,
+    FNN_ELU,
+    FNN_SELU,
+    FNN_SILU,
+    FNN_GELU,
+    FNN_SOFTPLUS,
+    FNN_SOFTSIGN,
+    FNN_HARD_SIGMOID,
+    FNN_EXPONENTIAL,
+    FNN_STEP,
+    /* From here on over whole rows, not element by element. */
+    FNN_SOFTMAX,
+    FNN_LOG_SOFTMAX
+} fnn_activation;
+
+typedef enum {
+    FNN_MEAN_SQUARED_ERROR,
+    FNN_MEAN_ABSOLUTE_ERROR,
+    FNN_HUBER,
+    FNN_HINGE,
+    FNN_BINARY_CROSSENTROPY,
+    FNN_CATEGORICAL_CROSSENTROPY,
+    FNN_SPARSE_CATEGORICAL_CROSSENTROPY
+} fnn_loss;
+
+typedef enum {
+    FNN_METRIC_SQUARED_ERROR,
+    FNN_METRIC_ABSOLUTE_ERROR,
+    FNN_METRIC_BINARY_ACCURACY,
+    FNN_METRIC_CATEGORICAL_ACCURACY,
+    FNN_METRIC_SPARSE_CATEGORICAL_ACCURACY
+} fnn_metric;
+
+typedef enum { FNN_SGD, FNN_RMSPROP, FNN_ADAGRAD, FNN_ADAM } fnn_optimizer;
+
+/* What happens to a tile of the product on its way to memory. */
+typedef enum {
+    FNN_STORE,            /* c = ab + bias                              */
+    FNN_STORE_ACTIVATION, /* c = activation(ab + bias)                  */
+    FNN_STORE_GRADIENT    /* c = ab * activation'(.), taken from saved  */
+} fnn_epilogue;
+
+/* C (m x n) = A (m x k) B (k x n), plus what the epilogue says.
+ *
+ * B is read in panels of `panel_width` columns (the table's): panel p begins at b + p * b_panel,
+ * and its rows lie b_row apart. A packed B has b_row = panel_width and b_panel = k * panel_width,
+ * its last panel filled with zeros; an unpacked one has b_row = its row length and b_panel =
+ * panel_width, and must be readable to the end of the last panel's vectors (`vector_width`). */
+typedef struct {
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row, b_panel;
+    void *c;
+    int64_t c_row;
+    const void *bias;  /* n elements readable to the end of the last vector, or NULL */
+    fnn_epilogue epilogue;
+    fnn_activation activation;
+    double alpha;
+    const void *saved; /* for FNN_STORE_GRADIENT: the activation's input or its output, */
+    int64_t saved_row; /* whichever `fnn_saves_input` says                              */
+} fnn_gemm;
+
+typedef struct {
+    fnn_loss kind;
+    int from_logits;
+    double label_smoothing;
+    double delta;
+    int64_t rows, columns;
+    const void *predictions;
+    int64_t predictions_row;
+    const void *targets;   /* rows x columns */
+    int64_t targets_row;
+    const int32_t *labels; /* instead of targets, for the sparse kind */
+    const void *weights;   /* per row, or NULL for 1 */
+    double scale;          /* factor of every gradient */
+    void *gradient;        /* rows x columns, or NULL */
+    int64_t gradient_row;
+    void *values;          /* per row, unweighted, or NULL */
+    void *probabilities;   /* rows x columns, or NULL: where to write them, from logits; may be
+                              `predictions` itself */
+    int64_t probabilities_row;
+} fnn_loss_args;
+
+typedef struct {
+    fnn_metric kind;
+    double threshold;
+    int64_t rows, columns;
+    const void *predictions;
+    int64_t predictions_row;
+    const void *targets;
+    int64_t targets_row;
+    const int32_t *labels;
+    void *values; /* per row, or NULL */
+} fnn_metric_args;
+
+typedef struct {
+    int64_t itemsize;
+    int64_t vector_width; /* elements in a register */
+    int64_t panel_width;  /* columns in a panel of B */
+    int64_t tile_rows;    /* rows of the largest tile */
+
+    void (*gemm)(const fnn_gemm *g);
+    /* Copy B (k x n, strides b_row and b_col) into packed panels; `size` elements are written. */
+    void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
+
+    /* Element by element over n elements; y may be x. */
+    void (*activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y);
+    /* out = gradient * activation'(saved); out may be gradient. */
+    void (*activate_gradient)(fnn_activation kind, double alpha, int64_t n, const void *gradient,
+                              const void *saved, void *out);
+    void (*softmax)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
+                    int64_t y_row, int logarithm);
+    void (*softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,
+                             int64_t gradient_row, const void *y, int64_t y_row, void *out,
+                             int64_t out_row, int logarithm);
+
+    double (*loss)(const fnn_loss_args *args); /* weighted sum over rows */
+    double (*metric)(const fnn_metric_args *args); /* sum over rows */
+
+    /* One step over n elements. slots: the optimizer's state arrays; hyper: its hyper-parameters
+     * in the order of `fnn_update_*` below. */
+    void (*update)(fnn_optimizer kind, int64_t n, void *parameter, const void *gradient,
+                   void *const *slots, const double *hyper);
+
+    void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out);
+    void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
+                   int64_t out_row);
+    void (*dropout)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
+                    int64_t y_row, double rate, uint64_t seed, uint64_t step);
+
+    double (*sum_of_squares)(int64_t n, const void *x);
+    double (*sum_of_magnitudes)(int64_t n, const void *x);
+    void (*scale)(int64_t n, double factor, void *x);
+    void (*clip)(int64_t n, double bound, void *x);
+    /* gradient += l1 * sign(x) + 2 * l2 * x */
+    void (*penalise)(int64_t n, double l1, double l2, const void *x, void *gradient);
+    int (*all_finite)(int64_t n, const void *x);
+} fnn_kernels;
+
+typedef struct {
+    const char *name;
+    const fnn_kernels *float32, *float64;
+    int (*supported)(void);
+} fnn_isa;
+
+/* The instruction sets that this build knows, best first, ended by a NULL name. */
+extern const fnn_isa fnn_isas[];
+
+/* Whether the derivative is taken from the activation's input (1) or from its output (0). */
+static inline int fnn_saves_input(fnn_activation kind) {
+    return kind == FNN_ELU || kind == FNN_SELU || kind == FNN_SILU || kind == FNN_GELU ||
+           kind == FNN_SOFTPLUS || kind == FNN_SOFTSIGN || kind == FNN_HARD_SIGMOID ||
+           kind == FNN_LEAKY_RELU;
+}
+
+#endif

@@ -1,0 +1,185 @@
+/* Matrix product in register tiles, with what follows it fused into the store.
+ *
+ * A tile is up to TILE_ROWS rows by two vectors of C, held in registers while one row of a panel
+ * of B and TILE_ROWS scalars of A pass by. Two vectors of width are within two per cent of wider
+ * tiles and waste the least at the edges (256 columns are 8 whole panels of 32; of 48 they are
+ * five and a third). A is read through two strides, never packed, so that the same tile takes
+ * X (forward), its transpose (gradient of the kernel) and dZ (gradient of the input).
+ *
+ * Order of the loops: blocks of REDUCTION of k, so that a panel stays in the second-level cache;
+ * blocks of ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
+ * read from the cache once per tile, and B as a whole once per row block.
+ *
+ * Epilogues other than "add the bias, perhaps relu" let the tile go through a small buffer: it
+ * stays in the first-level cache, costs as much as one or two steps of k, and keeps the vector
+ * functions out of the tiles' code. */
+
+#define PANEL_VECTORS 2
+#define PANEL_WIDTH (PANEL_VECTORS * LANES)
+#define REDUCTION 1024
+#define ROW_BLOCK (16 * TILE_ROWS)
+
+typedef struct {
+    int64_t k;
+    const REAL *a;
+    int64_t a_row, a_col;
+    const REAL *b;
+    int64_t b_row;
+    REAL *c;
+    int64_t c_row;
+    int64_t columns;   /* of this tile, 1 to PANEL_WIDTH */
+    const REAL *bias;  /* of this tile, or NULL */
+    int accumulate;    /* add to what C holds */
+    int relu;
+    const fnn_gemm *finish; /* the epilogue that goes through the buffer, or NULL */
+    const REAL *saved;      /* of this tile */
+} FN(tile_args);
+
+/* Write `rows` x `columns` finished elements from the buffer to C. */
+static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, int64_t rows,
+                                                      REAL *buffer) {
+    const fnn_gemm *g = t->finish;
+    for (int64_t i = 0; i < rows; i++) {
+        REAL *row = buffer + i * PANEL_WIDTH;
+        if (g->epilogue == FNN_STORE_ACTIVATION)
+            FN(activate)(g->activation, g->alpha, t->columns, row, row);
+        else
+            FN(activate_gradient)(g->activation, g->alpha, t->columns, row,
+                                  t->saved + i * g->saved_row, row);
+        memcpy(t->c + i * t->c_row, row, (size_t)t->columns * sizeof(REAL));
+    }
+}
+
+/* One tile of exactly rows x vectors registers; both are constants where this is inlined. */
+INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors) {
+    const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    /* Rows of A are reached from four pointers, three rows apart, so that addresses fit the
+     * processor's base + index form and no register spills. */
+    const REAL *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
+    const REAL *b = t->b;
+    vec acc[TILE_ROWS][PANEL_VECTORS];
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int j = 0; j < vectors; j++) acc[i][j] = (vec){0};
+
+    for (int64_t p = t->k; p > 0; p--) {
+        vec bj[PANEL_VECTORS];
+        UNROLL
+        for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            const vec ai = FN(splat)(a[i / 3][(i % 3) * a_row]);
+            UNROLL
+            for (int j = 0; j < vectors; j++) acc[i][j] += ai * bj[j];
+        }
+        b += b_row;
+        UNROLL
+        for (int i = 0; i < 4; i++) a[i] += a_col;
+    }
+
+    UNROLL
+    for (int j = 0; j < vectors; j++) {
+        const int64_t columns = t->columns - j * LANES;
+        if (t->accumulate)
+            UNROLL
+            for (int i = 0; i < rows; i++)
+                acc[i][j] += FN(load_columns)(t->c + i * t->c_row + j * LANES, columns);
+        if (t->bias) {
+            const vec bias = FN(load_columns)(t->bias + j * LANES, columns);
+            UNROLL
+            for (int i = 0; i < rows; i++) acc[i][j] += bias;
+        }
+        if (t->relu)
+            UNROLL
+            for (int i = 0; i < rows; i++) acc[i][j] = FN(relu)(acc[i][j]);
+    }
+    if (t->finish) {
+        REAL buffer[TILE_ROWS * PANEL_WIDTH] __attribute__((aligned(64)));
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                FN(store)(buffer + i * PANEL_WIDTH + j * LANES, acc[i][j]);
+        FN(finish_tile)(t, rows, buffer);
+        return;
+    }
+    UNROLL
+    for (int j = 0; j < vectors; j++)
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            FN(store_columns)(t->c + i * t->c_row + j * LANES, acc[i][j], t->columns - j * LANES);
+}
+
+#define DEFINE_TILES(rows)                                                                       \
+    static void FN(tile_##rows##x1)(const FN(tile_args) *t) { FN(tile)(t, rows, 1); }            \
+    static void FN(tile_##rows##x2)(const FN(tile_args) *t) { FN(tile)(t, rows, 2); }
+#define LIST_TILES(rows) {FN(tile_##rows##x1), FN(tile_##rows##x2)},
+
+FOR_EACH_TILE_ROWS(DEFINE_TILES)
+
+static void (*const FN(tiles)[TILE_ROWS][PANEL_VECTORS])(const FN(tile_args) *) = {
+    FOR_EACH_TILE_ROWS(LIST_TILES)};
+
+#undef DEFINE_TILES
+#undef LIST_TILES
+
+/* All tiles of one panel over the rows `first` to `last`. The rows are shared out evenly: 32 rows
+ * are 11 + 11 + 10, not 12 + 12 + 8, since short tiles do less per load. */
+static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, int64_t first, int64_t last,
+                      int64_t k0, int64_t column) {
+    const int64_t rows = last - first;
+    const int64_t count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const int vectors = t->columns > LANES ? 2 : 1;
+    for (int64_t i = 0, row = first; i < count; i++) {
+        const int64_t next = first + rows * (i + 1) / count;
+        t->a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
+        t->c = (REAL *)g->c + row * g->c_row + column;
+        if (t->finish && g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
+        FN(tiles)[next - row - 1][vectors - 1](t);
+        row = next;
+    }
+}
+
+static void FN(gemm)(const fnn_gemm *g) {
+    FN(tile_args) t = {.a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row, .c_row = g->c_row};
+    const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
+    const int buffered = !relu && g->epilogue != FNN_STORE && g->activation != FNN_LINEAR;
+    int64_t k0 = 0;
+    do {
+        t.k = g->k - k0 < REDUCTION ? g->k - k0 : REDUCTION;
+        const int last_block = k0 + t.k == g->k;
+        t.accumulate = k0 > 0;
+        t.relu = relu && last_block;
+        t.finish = buffered && last_block ? g : NULL;
+        for (int64_t row = 0; row < g->m; row += ROW_BLOCK) {
+            const int64_t row_end = row + ROW_BLOCK < g->m ? row + ROW_BLOCK : g->m;
+            for (int64_t column = 0; column < g->n; column += PANEL_WIDTH) {
+                t.columns = g->n - column < PANEL_WIDTH ? g->n - column : PANEL_WIDTH;
+                t.b = (const REAL *)g->b + column / PANEL_WIDTH * g->b_panel + k0 * g->b_row;
+                t.bias = g->bias && k0 == 0 ? (const REAL *)g->bias + column : NULL;
+                FN(panel)(g, &t, row, row_end, k0, column);
+            }
+        }
+        k0 += t.k;
+    } while (k0 < g->k);
+}
+
+/* Panels one after the other, each k rows of PANEL_WIDTH, the last filled up with zeros. */
+static void FN(pack)(int64_t k, int64_t n, const void *source, int64_t b_row, int64_t b_col,
+                     void *packed) {
+    const REAL *b = source;
+    REAL *out = packed;
+    for (int64_t column = 0; column < n; column += PANEL_WIDTH, b += PANEL_WIDTH * b_col) {
+        const int64_t width = n - column < PANEL_WIDTH ? n - column : PANEL_WIDTH;
+        for (int64_t p = 0; p < k; p++, out += PANEL_WIDTH) {
+            const REAL *row = b + p * b_row;
+            if (width == PANEL_WIDTH && b_col == 1) {
+                memcpy(out, row, PANEL_WIDTH * sizeof(REAL));
+                continue;
+            }
+            for (int64_t j = 0; j < width; j++) out[j] = row[j * b_col];
+            for (int64_t j = width; j < PANEL_WIDTH; j++) out[j] = 0;
+        }
+    }
+}

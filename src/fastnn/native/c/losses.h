@@ -1,0 +1,217 @@
+/* Losses with their gradients, row by row in one pass, and the sums behind metrics.
+ *
+ * A row's value is the mean over its columns, or for the categorical kinds the sum. Everything
+ * that needs a logarithm of a probability takes it from the logits where they are known. */
+
+#define PROBABILITY_FLOOR ((REAL)1e-7)
+
+typedef struct {
+    const REAL *p;        /* predictions */
+    const REAL *t;        /* targets, NULL for the sparse kind */
+    int64_t label;        /* of the sparse kind */
+    REAL *g;              /* gradient, or NULL */
+    REAL *probabilities;  /* or NULL */
+    int64_t columns;
+    REAL factor;          /* of the gradient */
+    REAL delta;
+    REAL target_scale, target_shift; /* label smoothing */
+} FN(loss_row);
+
+/* y, but NaN where x is. */
+INLINE vec FN(nan_or)(vec x, vec y) { return FN(select)(x == x, y, x); }
+
+/* Value and gradient of one element of the kinds that go column by column. */
+INLINE vec FN(element_loss)(const fnn_loss kind, const int from_logits, const FN(loss_row) *r,
+                            vec p, vec t, vec *g) {
+    const vec zero = {0}, one = FN(splat)(1);
+    switch (kind) {
+    case FNN_MEAN_SQUARED_ERROR: {
+        const vec e = p - t;
+        *g = e + e;
+        return e * e;
+    }
+    case FNN_MEAN_ABSOLUTE_ERROR: {
+        const vec e = p - t;
+        *g = FN(nan_or)(e, FN(select)(e == zero, zero, FN(with_sign)(one, e)));
+        return FN(abs)(e);
+    }
+    case FNN_HUBER: {
+        const vec e = p - t, size = FN(abs)(e), delta = FN(splat)(r->delta);
+        const ivec inside = size <= delta;
+        *g = FN(nan_or)(e, FN(select)(inside, e, FN(with_sign)(delta, e)));
+        return FN(select)(inside, (REAL)0.5 * e * e, delta * (size - (REAL)0.5 * delta));
+    }
+    case FNN_HINGE: {
+        const vec sign = FN(select)(t > zero, one, -one), margin = 1 - sign * p;
+        *g = FN(nan_or)(p, FN(select)(margin > zero, -sign, zero));
+        return FN(relu)(margin);
+    }
+    default: break;
+    }
+    /* Binary cross-entropy. */
+    t = t * r->target_scale + r->target_shift;
+    if (from_logits) {
+        *g = FN(sigmoid)(p) - t;
+        return FN(relu)(p) - p * t + FN(log1p)(FN(exp)(-FN(abs)(p)));
+    }
+    const vec q = FN(at_most)(FN(at_least)(p, PROBABILITY_FLOOR), 1 - PROBABILITY_FLOOR);
+    *g = FN(nan_or)(p, FN(select)(q == p, (q - t) / (q * (1 - q)), zero));
+    return -(t * FN(log)(q) + (1 - t) * FN(log)(1 - q));
+}
+
+INLINE REAL FN(columnwise_loss)(const fnn_loss kind, const int from_logits,
+                                const FN(loss_row) *r) {
+    const REAL factor = r->factor / (REAL)r->columns;
+    vec sum = {0};
+    for (int64_t j = 0; j < r->columns; j += LANES) {
+        const int64_t left = r->columns - j;
+        const vec p = FN(load_columns)(r->p + j, left), t = FN(load_columns)(r->t + j, left);
+        vec g;
+        const vec value = FN(element_loss)(kind, from_logits, r, p, t, &g);
+        sum += left >= LANES ? value : FN(keep_lanes)(left, value);
+        if (r->g) FN(store_columns)(r->g + j, g * factor, left);
+        if (from_logits && r->probabilities)
+            FN(store_columns)(r->probabilities + j, FN(sigmoid)(p), left);
+    }
+    return FN(sum)(sum) / (REAL)r->columns;
+}
+
+/* The smoothed target of columns j onwards. */
+INLINE vec FN(targets)(const FN(loss_row) *r, int64_t j) {
+    return FN(load_columns)(r->t + j, r->columns - j) * r->target_scale + r->target_shift;
+}
+
+/* sum t (lse - z); gradient p sum(t) - t with p = exp(z - lse). */
+INLINE REAL FN(categorical_from_logits)(const FN(loss_row) *r) {
+    const REAL largest = FN(row_max)(r->p, r->columns);
+    const REAL total = FN(row_exp)(r->p, largest, NULL, r->columns);
+    const REAL log_total = FN(scalar_log)(total);
+    REAL value, weight = 1;
+    if (r->t) {
+        vec sum = {0}, weights = {0};
+        for (int64_t j = 0; j < r->columns; j += LANES) {
+            const int64_t left = r->columns - j;
+            vec t = FN(targets)(r, j);
+            if (left < LANES) t = FN(keep_lanes)(left, t);
+            weights += t;
+            sum += t * (log_total - (FN(load_columns)(r->p + j, left) - largest));
+        }
+        value = FN(sum)(sum);
+        weight = FN(sum)(weights);
+    } else {
+        value = log_total - (r->p[r->label] - largest);
+    }
+    for (int64_t j = 0; j < r->columns; j += LANES) {
+        const int64_t left = r->columns - j;
+        const vec p = FN(exp)(FN(load_columns)(r->p + j, left) - largest) / total;
+        if (r->g) {
+            vec g = p * weight;
+            if (r->t) g -= FN(targets)(r, j);
+            FN(store_columns)(r->g + j, g * r->factor, left);
+        }
+        if (r->probabilities) FN(store_columns)(r->probabilities + j, p, left);
+    }
+    if (r->g && !r->t) r->g[r->label] -= r->factor;
+    return value;
+}
+
+/* q = p / sum(p), clipped; -sum t log q. The gradient goes through the division and is zero
+ * where the clip acts. */
+INLINE REAL FN(categorical_from_probabilities)(const FN(loss_row) *r) {
+    REAL total = 0, value = 0, inner = 0;
+    for (int64_t j = 0; j < r->columns; j++) total += r->p[j];
+    for (int64_t j = 0; j < r->columns; j++) {
+        const REAL t = r->t ? r->t[j] * r->target_scale + r->target_shift : j == r->label;
+        const REAL q = r->p[j] / total;
+        REAL clipped = q < PROBABILITY_FLOOR ? PROBABILITY_FLOOR : q;
+        clipped = clipped > 1 - PROBABILITY_FLOOR ? 1 - PROBABILITY_FLOOR : clipped;
+        /* A zero target contributes nothing, not 0 * log; NaN must still show. */
+        if (t != 0 || clipped != clipped) value -= t * FN(scalar_log)(clipped);
+        const REAL slope = clipped == q ? -t / clipped : 0;
+        inner += slope * q;
+        if (r->g) r->g[j] = slope;
+    }
+    if (r->g)
+        for (int64_t j = 0; j < r->columns; j++)
+            r->g[j] = (r->g[j] - inner) / total * r->factor;
+    return value;
+}
+
+INLINE REAL FN(row_value)(fnn_loss kind, int from_logits, const FN(loss_row) *r) {
+    switch (kind) {
+    case FNN_MEAN_SQUARED_ERROR: return FN(columnwise_loss)(FNN_MEAN_SQUARED_ERROR, 0, r);
+    case FNN_MEAN_ABSOLUTE_ERROR: return FN(columnwise_loss)(FNN_MEAN_ABSOLUTE_ERROR, 0, r);
+    case FNN_HUBER: return FN(columnwise_loss)(FNN_HUBER, 0, r);
+    case FNN_HINGE: return FN(columnwise_loss)(FNN_HINGE, 0, r);
+    case FNN_BINARY_CROSSENTROPY:
+        return from_logits ? FN(columnwise_loss)(FNN_BINARY_CROSSENTROPY, 1, r)
+                           : FN(columnwise_loss)(FNN_BINARY_CROSSENTROPY, 0, r);
+    default:
+        return from_logits ? FN(categorical_from_logits)(r) : FN(categorical_from_probabilities)(r);
+    }
+}
+
+static double FN(loss)(const fnn_loss_args *args) {
+    const int64_t classes = args->kind == FNN_BINARY_CROSSENTROPY ? 2 : args->columns;
+    const REAL *weights = args->weights;
+    FN(loss_row) r = {
+        .columns = args->columns,
+        .delta = (REAL)args->delta,
+        .target_scale = (REAL)(1 - args->label_smoothing),
+        .target_shift = (REAL)(args->label_smoothing / (double)classes),
+    };
+    double total = 0;
+    for (int64_t i = 0; i < args->rows; i++) {
+        const REAL weight = weights ? weights[i] : 1;
+        r.factor = (REAL)args->scale * weight;
+        r.p = (const REAL *)args->predictions + i * args->predictions_row;
+        r.t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
+        r.label = args->labels ? args->labels[i] : 0;
+        r.g = args->gradient ? (REAL *)args->gradient + i * args->gradient_row : NULL;
+        r.probabilities = args->probabilities
+                              ? (REAL *)args->probabilities + i * args->probabilities_row
+                              : NULL;
+        const REAL value = FN(row_value)(args->kind, args->from_logits, &r);
+        if (args->values) ((REAL *)args->values)[i] = value;
+        total += (double)weight * (double)value;
+    }
+    return total;
+}
+
+INLINE int64_t FN(argmax)(const REAL *x, int64_t columns) {
+    int64_t best = 0;
+    for (int64_t j = 1; j < columns; j++) best = x[j] > x[best] ? j : best;
+    return best;
+}
+
+/* Sum over the columns of one row, or for the categorical kinds 1 or 0. */
+INLINE double FN(metric_row)(const fnn_metric_args *args, int64_t i) {
+    const REAL *p = (const REAL *)args->predictions + i * args->predictions_row;
+    const REAL *t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
+    const int64_t columns = args->columns;
+    double sum = 0;
+    switch (args->kind) {
+    case FNN_METRIC_SQUARED_ERROR:
+        for (int64_t j = 0; j < columns; j++) sum += (double)((p[j] - t[j]) * (p[j] - t[j]));
+        return sum / (double)columns;
+    case FNN_METRIC_ABSOLUTE_ERROR:
+        for (int64_t j = 0; j < columns; j++) sum += fabs((double)(p[j] - t[j]));
+        return sum / (double)columns;
+    case FNN_METRIC_BINARY_ACCURACY:
+        for (int64_t j = 0; j < columns; j++) sum += t[j] == (p[j] > (REAL)args->threshold);
+        return sum / (double)columns;
+    case FNN_METRIC_CATEGORICAL_ACCURACY:
+        return FN(argmax)(t, columns) == FN(argmax)(p, columns);
+    default: return args->labels[i] == FN(argmax)(p, columns);
+    }
+}
+
+static double FN(metric)(const fnn_metric_args *args) {
+    double total = 0;
+    for (int64_t i = 0; i < args->rows; i++) {
+        const double value = FN(metric_row)(args, i);
+        if (args->values) ((REAL *)args->values)[i] = (REAL)value;
+        total += value;
+    }
+    return total;
+}

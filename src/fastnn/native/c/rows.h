@@ -1,0 +1,113 @@
+/* The small passes around the products: gathering a batch, sums, penalties, clipping, dropout. */
+
+static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
+                            void *out_) {
+    const REAL *x = x_;
+    REAL *restrict out = out_;
+    memset(out, 0, (size_t)columns * sizeof(REAL));
+    for (int64_t i = 0; i < rows; i++, x += x_row)
+        for (int64_t j = 0; j < columns; j++) out[j] += x[j];
+}
+
+/* Rows of x in the given order. They are scattered over memory, so the hardware's prefetcher is
+ * of no use; asking for the row after next hides most of the wait. */
+static void FN(gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order,
+                       void *out, int64_t out_row) {
+    const int64_t bytes = columns * (int64_t)sizeof(REAL);
+    for (int64_t i = 0; i < rows; i++) {
+        if (i + 2 < rows) {
+            const char *next = (const char *)x + order[i + 2] * bytes;
+            for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(next + j);
+        }
+        memcpy((REAL *)out + i * out_row, (const char *)x + order[i] * bytes, (size_t)bytes);
+    }
+}
+
+/* Sums run in double, whatever the type, in eight interleaved parts. */
+static double FN(sum_of_squares)(int64_t n, const void *x_) {
+    const REAL *x = x_;
+    double part[8] = {0};
+    for (int64_t i = 0; i < n; i++) part[i % 8] += (double)x[i] * (double)x[i];
+    return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+}
+
+static double FN(sum_of_magnitudes)(int64_t n, const void *x_) {
+    const REAL *x = x_;
+    double part[8] = {0};
+    for (int64_t i = 0; i < n; i++) part[i % 8] += fabs((double)x[i]);
+    return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+}
+
+static void FN(scale)(int64_t n, double factor, void *x_) {
+    REAL *x = x_;
+    for (int64_t i = 0; i < n; i++) x[i] *= (REAL)factor;
+}
+
+static void FN(clip)(int64_t n, double bound, void *x_) {
+    REAL *x = x_;
+    const REAL high = (REAL)bound, low = -high;
+    for (int64_t i = 0; i < n; i++) {
+        const REAL v = x[i] > high ? high : x[i];
+        x[i] = v < low ? low : v;
+    }
+}
+
+static void FN(penalise)(int64_t n, double l1, double l2, const void *x_, void *gradient) {
+    const REAL *restrict x = x_;
+    REAL *restrict g = gradient;
+    const REAL a = (REAL)l1, b = (REAL)(2 * l2);
+    for (int64_t i = 0; i < n; i++)
+        g[i] += b * x[i] + (x[i] > 0 ? a : (REAL)0) - (x[i] < 0 ? a : (REAL)0);
+}
+
+static int FN(all_finite)(int64_t n, const void *x_) {
+    const INT *bits = x_;
+    INT found = 0;
+    for (int64_t i = 0; i < n; i++)
+        found |= (bits[i] & (INT)EXPONENT_MASK) == (INT)EXPONENT_MASK;
+    return !found;
+}
+
+/* One word for each of four columns and DROPOUT_GROUPS groups of them: Philox4x32-10 of Salmon,
+ * Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). The loops over
+ * groups become vectors. */
+#define DROPOUT_GROUPS 16
+
+INLINE void FN(philox)(uint32_t words[4][DROPOUT_GROUPS], uint64_t seed) {
+    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < DROPOUT_GROUPS; i++) {
+            const uint64_t first = (uint64_t)words[0][i] * 0xD2511F53u;
+            const uint64_t second = (uint64_t)words[2][i] * 0xCD9E8D57u;
+            words[0][i] = (uint32_t)(second >> 32) ^ words[1][i] ^ key0;
+            words[1][i] = (uint32_t)second;
+            words[2][i] = (uint32_t)(first >> 32) ^ words[3][i] ^ key1;
+            words[3][i] = (uint32_t)first;
+        }
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+}
+
+static void FN(dropout)(int64_t rows, int64_t columns, const void *x_, int64_t x_row, void *y_,
+                        int64_t y_row, double rate, uint64_t seed, uint64_t step) {
+    const REAL *x = x_;
+    REAL *y = y_;
+    const REAL factor = (REAL)(1 / (1 - rate));
+    const uint32_t threshold = (uint32_t)(rate * 4294967296.0);
+    uint32_t words[4][DROPOUT_GROUPS];
+    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row)
+        for (int64_t j = 0; j < columns; j += 4 * DROPOUT_GROUPS) {
+            for (int group = 0; group < DROPOUT_GROUPS; group++) {
+                words[0][group] = (uint32_t)(j / 4 + group);
+                words[1][group] = (uint32_t)i;
+                words[2][group] = (uint32_t)step;
+                words[3][group] = (uint32_t)(step >> 32);
+            }
+            FN(philox)(words, seed);
+            const int64_t left = columns - j;
+            const int64_t width = left < 4 * DROPOUT_GROUPS ? left : 4 * DROPOUT_GROUPS;
+            for (int64_t k = 0; k < width; k++)
+                y[j + k] = words[k % 4][k / 4] >= threshold ? x[j + k] * factor : 0;
+        }
+}

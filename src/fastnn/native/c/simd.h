@@ -1,0 +1,117 @@
+/* Vectors of REAL, as wide as the instruction set's registers.
+ *
+ * Included once per float type with REAL, INT (the integer of its size) and FN defined. The
+ * arithmetic is GCC's and Clang's vector extension: a * b + c contracts to a fused multiply-add
+ * where the target has one. Only what the extension lacks is written per target: loads and
+ * stores of part of a vector. */
+
+#define LANES ((int64_t)(VECTOR_BYTES / sizeof(REAL)))
+
+typedef REAL FN(vec) __attribute__((vector_size(VECTOR_BYTES)));
+typedef INT FN(ivec) __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL FN(vec_in_memory)
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+#define vec FN(vec)
+#define ivec FN(ivec)
+
+INLINE vec FN(load)(const REAL *p) { return *(const FN(vec_in_memory) *)p; }
+INLINE void FN(store)(REAL *p, vec v) { *(FN(vec_in_memory) *)p = v; }
+INLINE vec FN(splat)(REAL x) { return x - (vec){0}; }
+
+INLINE vec FN(select)(ivec condition, vec yes, vec no) {
+    return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
+}
+INLINE vec FN(abs)(vec x) { return (vec)((ivec)x & SIGN_FREE); }
+/* The sign of `sign` on the magnitude x >= 0. */
+INLINE vec FN(with_sign)(vec x, vec sign) { return (vec)((ivec)x | ((ivec)sign & ~SIGN_FREE)); }
+/* NaN in x stays NaN; in bound it does not occur. */
+INLINE vec FN(at_least)(vec x, REAL bound) {
+    return FN(select)(x < FN(splat)(bound), FN(splat)(bound), x);
+}
+INLINE vec FN(at_most)(vec x, REAL bound) {
+    return FN(select)(x > FN(splat)(bound), FN(splat)(bound), x);
+}
+INLINE vec FN(relu)(vec x) { return FN(select)(x < (vec){0}, (vec){0}, x); }
+
+/* A window into this table, LANES - n before its middle, has the first n lanes set. */
+static const INT FN(lane_table)[2 * LANES] = {[0 ... LANES - 1] = -1};
+INLINE ivec FN(first_lanes)(int64_t n) {
+    typedef INT ivec_in_memory
+        __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(INT)), may_alias));
+    return *(const ivec_in_memory *)(FN(lane_table) + (LANES - n));
+}
+INLINE vec FN(keep_lanes)(int64_t n, vec v) { return (vec)((ivec)v & FN(first_lanes)(n)); }
+
+/* The first n lanes, 0 < n < LANES; the others are `rest` (load) or left alone (store). */
+#if defined(__AVX512F__)
+#if REAL_IS_FLOAT
+INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
+    return _mm512_mask_loadu_ps(rest, (__mmask16)((1u << n) - 1), p);
+}
+INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
+#else
+INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
+    return _mm512_mask_loadu_pd(rest, (__mmask8)((1u << n) - 1), p);
+}
+INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), v);
+}
+#endif
+#elif defined(__AVX2__)
+#if REAL_IS_FLOAT
+INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
+    const ivec lanes = FN(first_lanes)(n);
+    return FN(select)(lanes, _mm256_maskload_ps(p, (__m256i)lanes), rest);
+}
+INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
+    _mm256_maskstore_ps(p, (__m256i)FN(first_lanes)(n), v);
+}
+#else
+INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
+    const ivec lanes = FN(first_lanes)(n);
+    return FN(select)(lanes, _mm256_maskload_pd(p, (__m256i)lanes), rest);
+}
+INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
+    _mm256_maskstore_pd(p, (__m256i)FN(first_lanes)(n), v);
+}
+#endif
+#else
+INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
+    for (int64_t i = 0; i < n; i++) rest[i] = p[i];
+    return rest;
+}
+INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
+    for (int64_t i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+/* Sums run over the lanes in halves, so that their order is fixed. */
+INLINE REAL FN(sum)(vec x) {
+    REAL lanes[LANES];
+    FN(store)(lanes, x);
+    for (int64_t half = LANES / 2; half > 0; half /= 2)
+        for (int64_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+INLINE REAL FN(max)(vec x) {
+    REAL lanes[LANES];
+    FN(store)(lanes, x);
+    for (int64_t half = LANES / 2; half > 0; half /= 2)
+        for (int64_t i = 0; i < half; i++)
+            lanes[i] = lanes[i] < lanes[i + half] ? lanes[i + half] : lanes[i];
+    return lanes[0];
+}
+
+/* A vector of which only `columns` lanes, if fewer than all, belong to the array. */
+INLINE vec FN(load_columns)(const REAL *p, int64_t columns) {
+    return columns >= LANES ? FN(load)(p) : FN(load_part)(p, columns, (vec){0});
+}
+INLINE void FN(store_columns)(REAL *p, vec v, int64_t columns) {
+    if (columns >= LANES)
+        FN(store)(p, v);
+    else
+        FN(store_part)(p, columns, v);
+}

@@ -1,0 +1,132 @@
+"""Declarations of c/fastnn.h, where every field is explained."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+cdef extern from "c/fastnn.h" nogil:
+    ctypedef enum fnn_activation:
+        FNN_LINEAR
+        FNN_RELU
+        FNN_LEAKY_RELU
+        FNN_SIGMOID
+        FNN_TANH
+        FNN_ELU
+        FNN_SELU
+        FNN_SILU
+        FNN_GELU
+        FNN_SOFTPLUS
+        FNN_SOFTSIGN
+        FNN_HARD_SIGMOID
+        FNN_EXPONENTIAL
+        FNN_STEP
+        FNN_SOFTMAX
+        FNN_LOG_SOFTMAX
+
+    ctypedef enum fnn_loss:
+        FNN_MEAN_SQUARED_ERROR
+        FNN_MEAN_ABSOLUTE_ERROR
+        FNN_HUBER
+        FNN_HINGE
+        FNN_BINARY_CROSSENTROPY
+        FNN_CATEGORICAL_CROSSENTROPY
+        FNN_SPARSE_CATEGORICAL_CROSSENTROPY
+
+    ctypedef enum fnn_metric:
+        FNN_METRIC_SQUARED_ERROR
+        FNN_METRIC_ABSOLUTE_ERROR
+        FNN_METRIC_BINARY_ACCURACY
+        FNN_METRIC_CATEGORICAL_ACCURACY
+        FNN_METRIC_SPARSE_CATEGORICAL_ACCURACY
+
+    ctypedef enum fnn_optimizer:
+        FNN_SGD
+        FNN_RMSPROP
+        FNN_ADAGRAD
+        FNN_ADAM
+
+    ctypedef enum fnn_epilogue:
+        FNN_STORE
+        FNN_STORE_ACTIVATION
+        FNN_STORE_GRADIENT
+
+    ctypedef struct fnn_gemm:
+        int64_t m, n, k
+        const void *a
+        int64_t a_row, a_col
+        const void *b
+        int64_t b_row, b_panel
+        void *c
+        int64_t c_row
+        const void *bias
+        fnn_epilogue epilogue
+        fnn_activation activation
+        double alpha
+        const void *saved
+        int64_t saved_row
+
+    ctypedef struct fnn_loss_args:
+        fnn_loss kind
+        int from_logits
+        double label_smoothing
+        double delta
+        int64_t rows, columns
+        const void *predictions
+        int64_t predictions_row
+        const void *targets
+        int64_t targets_row
+        const int32_t *labels
+        const void *weights
+        double scale
+        void *gradient
+        int64_t gradient_row
+        void *values
+        void *probabilities
+        int64_t probabilities_row
+
+    ctypedef struct fnn_metric_args:
+        fnn_metric kind
+        double threshold
+        int64_t rows, columns
+        const void *predictions
+        int64_t predictions_row
+        const void *targets
+        int64_t targets_row
+        const int32_t *labels
+        void *values
+
+    ctypedef struct fnn_kernels:
+        int64_t itemsize
+        int64_t vector_width
+        int64_t panel_width
+        int64_t tile_rows
+        void (*gemm)(const fnn_gemm *) noexcept nogil
+        void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
+        void (*activate)(fnn_activation, double, int64_t, const void *, void *) noexcept nogil
+        void (*activate_gradient)(
+            fnn_activation, double, int64_t, const void *, const void *, void *) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
+        void (*softmax_gradient)(
+            int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
+        double (*loss)(const fnn_loss_args *) noexcept nogil
+        double (*metric)(const fnn_metric_args *) noexcept nogil
+        void (*update)(
+            fnn_optimizer, int64_t, void *, const void *, void *const *, const double *) noexcept nogil
+        void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *) noexcept nogil
+        void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
+        void (*dropout)(
+            int64_t, int64_t, const void *, int64_t, void *, int64_t, double, uint64_t, uint64_t) noexcept nogil
+        double (*sum_of_squares)(int64_t, const void *) noexcept nogil
+        double (*sum_of_magnitudes)(int64_t, const void *) noexcept nogil
+        void (*scale)(int64_t, double, void *) noexcept nogil
+        void (*clip)(int64_t, double, void *) noexcept nogil
+        void (*penalise)(int64_t, double, double, const void *, void *) noexcept nogil
+        int (*all_finite)(int64_t, const void *) noexcept nogil
+
+    ctypedef struct fnn_isa:
+        const char *name
+        const fnn_kernels *float32
+        const fnn_kernels *float64
+        int (*supported)() noexcept nogil
+
+    const fnn_isa fnn_isas[]
+
+    int fnn_saves_input(fnn_activation)

@@ -1,0 +1,25 @@
+# The same functions with the same signatures as the reference, which a test makes sure of.
+
+import numpy as np
+
+from fastnn.reference import activation_backward as activation_backward
+from fastnn.reference import activation_forward as activation_forward
+from fastnn.reference import adagrad as adagrad
+from fastnn.reference import adam as adam
+from fastnn.reference import dense_backward as dense_backward
+from fastnn.reference import dense_forward as dense_forward
+from fastnn.reference import dropout as dropout
+from fastnn.reference import log_softmax as log_softmax
+from fastnn.reference import loss_backward as loss_backward
+from fastnn.reference import loss_forward as loss_forward
+from fastnn.reference import metric_values as metric_values
+from fastnn.reference import rmsprop as rmsprop
+from fastnn.reference import sgd as sgd
+from fastnn.reference import softmax as softmax
+
+ACTIVATION_CODES: dict[str, int]
+LOSS_CODES: dict[str, int]
+METRIC_CODES: dict[str, int]
+UPDATE_CODES: dict[str, int]
+
+def all_finite(x: np.ndarray) -> bool: ...

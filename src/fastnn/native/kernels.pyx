@@ -1,0 +1,585 @@
+"""Each operation on its own, on arrays: `fastnn.kernels`.
+
+Three tiers: a public function checks its arguments and finds or makes the result; a ``cdef``
+function of the same name takes typed memoryviews of one float type; the C kernel under it takes
+pointers. What the functions compute is documented in `fastnn.reference`, whose docstrings they
+share.
+"""
+
+from libc.stdint cimport int32_t, uint64_t
+
+import numpy as np
+
+from fastnn import _checks
+
+from fastnn.native.ckernels cimport *
+from fastnn.native.dispatch cimport kernels_for
+
+ctypedef fused real:
+    float
+    double
+
+ACTIVATION_CODES = {
+    "linear": FNN_LINEAR,
+    "relu": FNN_RELU,
+    "leaky_relu": FNN_LEAKY_RELU,
+    "sigmoid": FNN_SIGMOID,
+    "tanh": FNN_TANH,
+    "elu": FNN_ELU,
+    "selu": FNN_SELU,
+    "silu": FNN_SILU,
+    "gelu": FNN_GELU,
+    "softplus": FNN_SOFTPLUS,
+    "softsign": FNN_SOFTSIGN,
+    "hard_sigmoid": FNN_HARD_SIGMOID,
+    "exponential": FNN_EXPONENTIAL,
+    "step": FNN_STEP,
+    "softmax": FNN_SOFTMAX,
+    "log_softmax": FNN_LOG_SOFTMAX,
+}
+
+LOSS_CODES = {
+    "mean_squared_error": FNN_MEAN_SQUARED_ERROR,
+    "mean_absolute_error": FNN_MEAN_ABSOLUTE_ERROR,
+    "huber": FNN_HUBER,
+    "hinge": FNN_HINGE,
+    "binary_crossentropy": FNN_BINARY_CROSSENTROPY,
+    "categorical_crossentropy": FNN_CATEGORICAL_CROSSENTROPY,
+    "sparse_categorical_crossentropy": FNN_SPARSE_CATEGORICAL_CROSSENTROPY,
+}
+
+METRIC_CODES = {
+    "mean_squared_error": FNN_METRIC_SQUARED_ERROR,
+    "mean_absolute_error": FNN_METRIC_ABSOLUTE_ERROR,
+    "binary_accuracy": FNN_METRIC_BINARY_ACCURACY,
+    "categorical_accuracy": FNN_METRIC_CATEGORICAL_ACCURACY,
+    "sparse_categorical_accuracy": FNN_METRIC_SPARSE_CATEGORICAL_ACCURACY,
+}
+
+UPDATE_CODES = {
+    "sgd": FNN_SGD,
+    "rmsprop": FNN_RMSPROP,
+    "adagrad": FNN_ADAGRAD,
+    "adam": FNN_ADAM,
+}
+
+
+# Results and their places
+
+
+cdef bint _can_hold(out, inputs):
+    """Whether a kernel can write straight to `out` while it reads `inputs`."""
+    return (
+        out.flags.c_contiguous
+        and out.flags.aligned
+        and not any(np.may_share_memory(out, each) for each in inputs if each is not None)
+    )
+
+
+cdef _result(shape, dtype, out, inputs):
+    """Return `out` if a kernel can write to it, else a new array."""
+    if out is not None and _can_hold(out, inputs):
+        return out
+    return np.empty(shape, dtype)
+
+
+cdef _deliver(result, out):
+    """Return `result` in `out`, if that was given and the result is elsewhere."""
+    if out is None or result is out:
+        return result
+    out[...] = result
+    return out
+
+
+cdef _whole_strides(array):
+    """Return `array`, or a copy of it if its elements do not lie whole strides apart."""
+    if array is None or (
+        array.flags.aligned and not any(step % array.itemsize for step in array.strides)
+    ):
+        return array
+    return np.array(array)
+
+
+# Products
+
+
+cdef struct Operand:
+    const char *data
+    Py_ssize_t row, column  # strides in elements
+
+
+cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
+    """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
+
+    Whole vectors of B's rows can be read where they are; up to rows of 2 kB that is as fast as
+    packed. The last columns, short of a vector, are packed, so that nothing outside is read.
+    """
+    cdef int64_t width = table.panel_width, itemsize = table.itemsize
+    cdef int64_t direct = 0
+    if b.column == 1 and (g.n * itemsize <= 2048 or g.m <= table.tile_rows):
+        direct = g.n - g.n % table.vector_width
+    cdef fnn_gemm part = g[0]
+    cdef char[::1] packed
+    if direct > 0:
+        part.n = direct
+        part.b = b.data
+        part.b_row = b.row
+        part.b_panel = width
+        with nogil:
+            table.gemm(&part)
+    part.n = g.n - direct
+    if part.n == 0:
+        return 0
+    packed = np.empty((part.n + width - 1) // width * width * max(g.k, 1) * itemsize, np.int8)
+    part.b = &packed[0]
+    part.b_row = width
+    part.b_panel = width * g.k
+    part.c = <char *>g.c + direct * itemsize
+    if g.bias != NULL:
+        part.bias = <const char *>g.bias + direct * itemsize
+    with nogil:
+        table.pack(g.k, part.n, b.data + direct * b.column * itemsize, b.row, b.column,
+                   <void *>part.b)
+        table.gemm(&part)
+    return 0
+
+
+cdef int _dense_forward(
+    const real[:, :] x,
+    const real[:, :] kernel,
+    const real[:] bias,
+    real[:, ::1] out,
+    fnn_activation activation,
+    double alpha,
+) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t n = x.shape[0], units = kernel.shape[1]
+    cdef bint rowwise = activation >= FNN_SOFTMAX
+    cdef fnn_gemm g
+    cdef Operand b
+    if n == 0 or units == 0:
+        return 0
+    g.m, g.n, g.k = n, units, kernel.shape[0]
+    g.a, g.a_row, g.a_col = &x[0, 0], x.strides[0] // sizeof(real), x.strides[1] // sizeof(real)
+    b.data, b.row = <const char *>&kernel[0, 0], kernel.strides[0] // sizeof(real)
+    b.column = kernel.strides[1] // sizeof(real)
+    g.c, g.c_row = &out[0, 0], units
+    g.bias = NULL if bias is None else &bias[0]
+    g.epilogue = FNN_STORE if rowwise else FNN_STORE_ACTIVATION
+    g.activation, g.alpha, g.saved = activation, alpha, NULL
+    _product(table, &g, b)
+    if rowwise:
+        with nogil:
+            table.softmax(n, units, &out[0, 0], units, &out[0, 0], units,
+                          activation == FNN_LOG_SOFTMAX)
+    return 0
+
+
+def dense_forward(x, kernel, bias=None, activation="linear", *, alpha=None, out=None):
+    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
+    if code is None or alpha is not None or code in (FNN_LEAKY_RELU, FNN_ELU):
+        alpha = _checks.check_activation(activation, alpha)
+    _checks.check_dense(x, kernel, bias, out)
+    x, kernel = _whole_strides(x), _whole_strides(kernel)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
+    y = _result((x.shape[0], kernel.shape[1]), x.dtype, out, (x, kernel, bias))
+    if x.dtype == np.float32:
+        _dense_forward[float](x, kernel, bias, y, code, alpha or 0.0)
+    else:
+        _dense_forward[double](x, kernel, bias, y, code, alpha or 0.0)
+    return _deliver(y, out)
+
+
+cdef int _dense_backward(
+    const real[:, ::1] dz,
+    const real[:, :] x,
+    const real[:, :] kernel,
+    real[:, ::1] grad_x,
+    real[:, ::1] grad_kernel,
+    real[::1] grad_bias,
+) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t n = x.shape[0], inputs = kernel.shape[0], units = kernel.shape[1]
+    cdef fnn_gemm g
+    cdef Operand b
+    g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+    if n > 0 and inputs > 0:  # dZ times the transposed kernel
+        g.m, g.n, g.k = n, inputs, units
+        g.a, g.a_row, g.a_col = &dz[0, 0], units, 1
+        b.data, b.row = <const char *>&kernel[0, 0], kernel.strides[1] // sizeof(real)
+        b.column = kernel.strides[0] // sizeof(real)
+        g.c, g.c_row = &grad_x[0, 0], inputs
+        _product(table, &g, b)
+    if inputs > 0 and units > 0:  # transposed X times dZ
+        g.m, g.n, g.k = inputs, units, n
+        g.a, g.a_row = &x[0, 0], x.strides[1] // sizeof(real)
+        g.a_col = x.strides[0] // sizeof(real)
+        b.data, b.row, b.column = <const char *>&dz[0, 0], units, 1
+        g.c, g.c_row = &grad_kernel[0, 0], units
+        _product(table, &g, b)
+    if grad_bias is not None and units > 0:
+        table.column_sums(n, units, &dz[0, 0], units, &grad_bias[0])
+    return 0
+
+
+def dense_backward(grad, x, kernel, bias=None, activation="linear", *, alpha=None, y=None):
+    alpha = _checks.check_dense_backward(grad, x, kernel, bias, activation, alpha, y)
+    x, kernel = _whole_strides(x), _whole_strides(kernel)
+    z = None
+    if fnn_saves_input(ACTIVATION_CODES[activation]):
+        z = dense_forward(x, kernel, bias)
+    elif y is None:
+        y = dense_forward(x, kernel, bias, activation, alpha=alpha)
+    dz = _gradient_of_activation(grad, z, y, activation, alpha)
+    grad_x, grad_kernel = np.empty(x.shape, x.dtype), np.empty(kernel.shape, x.dtype)
+    grad_bias = None if bias is None else np.empty(bias.shape, x.dtype)
+    if x.dtype == np.float32:
+        _dense_backward[float](dz, x, kernel, grad_x, grad_kernel, grad_bias)
+    else:
+        _dense_backward[double](dz, x, kernel, grad_x, grad_kernel, grad_bias)
+    return grad_x, grad_kernel, grad_bias
+
+
+# Activations
+
+
+cdef int _activation_forward(
+    const real[:, ::1] x, real[:, ::1] y, fnn_activation activation, double alpha
+) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t rows = x.shape[0], columns = x.shape[1]
+    if rows == 0 or columns == 0:
+        return 0
+    with nogil:
+        if activation < FNN_SOFTMAX:
+            table.activate(activation, alpha, rows * columns, &x[0, 0], &y[0, 0])
+        else:
+            table.softmax(rows, columns, &x[0, 0], columns, &y[0, 0], columns,
+                          activation == FNN_LOG_SOFTMAX)
+    return 0
+
+
+cdef _as_rows(array):
+    """Return `array` as a contiguous matrix over its last axis."""
+    array = np.ascontiguousarray(array)
+    return array.reshape(array.size // max(array.shape[-1], 1), array.shape[-1])
+
+
+def activation_forward(x, activation, *, alpha=None, out=None):
+    alpha = _checks.check_activation_forward(x, activation, alpha, out)
+    y = _result(x.shape, x.dtype, out, (x,))
+    rows, result = _as_rows(x), _as_rows(y)
+    if x.dtype == np.float32:
+        _activation_forward[float](rows, result, ACTIVATION_CODES[activation], alpha or 0.0)
+    else:
+        _activation_forward[double](rows, result, ACTIVATION_CODES[activation], alpha or 0.0)
+    return _deliver(result.reshape(x.shape) if y.ndim == 0 else y, out)
+
+
+def softmax(x, *, out=None):
+    return activation_forward(x, "softmax", out=out)
+
+
+def log_softmax(x, *, out=None):
+    return activation_forward(x, "log_softmax", out=out)
+
+
+cdef int _activation_backward(
+    const real[:, ::1] grad,
+    const real[:, ::1] saved,
+    real[:, ::1] out,
+    fnn_activation activation,
+    double alpha,
+) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t rows = grad.shape[0], columns = grad.shape[1]
+    if rows == 0 or columns == 0:
+        return 0
+    with nogil:
+        if activation < FNN_SOFTMAX:
+            table.activate_gradient(activation, alpha, rows * columns, &grad[0, 0], &saved[0, 0],
+                                    &out[0, 0])
+        else:
+            table.softmax_gradient(rows, columns, &grad[0, 0], columns, &saved[0, 0], columns,
+                                   &out[0, 0], columns, activation == FNN_LOG_SOFTMAX)
+    return 0
+
+
+cdef _gradient_of_activation(grad, x, y, activation, alpha):
+    """Gradient at the input `x`; of `x` and the output `y` only the one in use is needed."""
+    cdef fnn_activation code = ACTIVATION_CODES[activation]
+    rows = _as_rows(grad)
+    saved = _as_rows(x if fnn_saves_input(code) else y)
+    result = np.empty(rows.shape, grad.dtype)
+    if grad.dtype == np.float32:
+        _activation_backward[float](rows, saved, result, code, alpha or 0.0)
+    else:
+        _activation_backward[double](rows, saved, result, code, alpha or 0.0)
+    return result.reshape(grad.shape)
+
+
+def activation_backward(grad, x, y, activation, *, alpha=None, out=None):
+    alpha = _checks.check_activation_backward(grad, x, y, activation, alpha, out)
+    return _deliver(_gradient_of_activation(grad, x, y, activation, alpha), out)
+
+
+# Dropout
+
+
+cdef int _dropout(
+    const real[:, ::1] x, real[:, ::1] y, double rate, uint64_t seed, uint64_t step
+) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        return 0
+    with nogil:
+        table.dropout(x.shape[0], x.shape[1], &x[0, 0], x.shape[1], &y[0, 0], x.shape[1], rate,
+                      seed, step)
+    return 0
+
+
+def dropout(x, rate, seed, step, *, out=None):
+    rate, seed, step = _checks.check_dropout(x, rate, seed, step, out)
+    y = _result(x.shape, x.dtype, out, (x,))
+    if x.dtype == np.float32:
+        _dropout[float](np.ascontiguousarray(x), y, rate, seed, step)
+    else:
+        _dropout[double](np.ascontiguousarray(x), y, rate, seed, step)
+    return _deliver(y, out)
+
+
+# Losses and metrics
+
+
+cdef struct LossOptions:
+    fnn_loss kind
+    bint from_logits
+    double label_smoothing
+    double delta
+
+
+cdef int _loss(
+    LossOptions options,
+    const real[:, ::1] targets,
+    const int32_t[::1] labels,
+    const real[:, ::1] predictions,
+    const real[::1] weights,
+    real[::1] values,
+    real[:, ::1] gradient,
+) except -1:
+    cdef fnn_loss_args args
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    args.rows, args.columns = predictions.shape[0], predictions.shape[1]
+    if args.rows == 0:
+        return 0
+    args.kind, args.from_logits = options.kind, options.from_logits
+    args.label_smoothing, args.delta = options.label_smoothing, options.delta
+    args.predictions, args.predictions_row = &predictions[0, 0], args.columns
+    args.targets = NULL if targets is None else &targets[0, 0]
+    args.targets_row = args.columns
+    args.labels = NULL if labels is None else &labels[0]
+    args.weights = NULL if weights is None else &weights[0]
+    args.scale = 1.0
+    args.gradient = NULL if gradient is None else &gradient[0, 0]
+    args.gradient_row = args.columns
+    args.values = NULL if values is None else &values[0]
+    args.probabilities, args.probabilities_row = NULL, 0
+    with nogil:
+        table.loss(&args)
+    return 0
+
+
+cdef _run_loss(LossOptions options, y_true, y_pred, weights, values, gradient):
+    y_true, y_pred = np.ascontiguousarray(y_true), np.ascontiguousarray(y_pred)
+    sparse = options.kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY
+    targets, labels = (None, y_true) if sparse else (y_true, None)
+    if y_pred.dtype == np.float32:
+        _loss[float](options, targets, labels, y_pred, weights, values, gradient)
+    else:
+        _loss[double](options, targets, labels, y_pred, weights, values, gradient)
+
+
+cdef LossOptions _loss_options(loss, from_logits, label_smoothing, delta):
+    cdef LossOptions options
+    options.kind = LOSS_CODES[loss]
+    options.from_logits = from_logits
+    options.label_smoothing = label_smoothing
+    options.delta = delta
+    return options
+
+
+def loss_forward(
+    y_true, y_pred, loss, *, from_logits=False, label_smoothing=0.0, delta=1.0
+):
+    _checks.check_loss(y_true, y_pred, loss, from_logits, label_smoothing, delta)
+    values = np.empty(y_pred.shape[0], y_pred.dtype)
+    options = _loss_options(loss, from_logits, label_smoothing, delta)
+    _run_loss(options, y_true, y_pred, None, values, None)
+    return values
+
+
+def loss_backward(
+    y_true,
+    y_pred,
+    loss,
+    *,
+    sample_weight=None,
+    from_logits=False,
+    label_smoothing=0.0,
+    delta=1.0,
+    out=None,
+):
+    _checks.check_loss(y_true, y_pred, loss, from_logits, label_smoothing, delta)
+    _checks.check_loss_backward(y_pred, sample_weight, out)
+    weights = None if sample_weight is None else np.ascontiguousarray(sample_weight)
+    gradient = _result(y_pred.shape, y_pred.dtype, out, (y_true, y_pred, weights))
+    options = _loss_options(loss, from_logits, label_smoothing, delta)
+    _run_loss(options, y_true, y_pred, weights, None, gradient)
+    return _deliver(gradient, out)
+
+
+cdef int _metric_values(
+    fnn_metric kind,
+    const real[:, ::1] targets,
+    const int32_t[::1] labels,
+    const real[:, ::1] predictions,
+    double threshold,
+    real[::1] values,
+) except -1:
+    cdef fnn_metric_args args
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    args.rows, args.columns = predictions.shape[0], predictions.shape[1]
+    if args.rows == 0:
+        return 0
+    args.kind, args.threshold = kind, threshold
+    args.predictions, args.predictions_row = &predictions[0, 0], args.columns
+    args.targets = NULL if targets is None else &targets[0, 0]
+    args.targets_row = args.columns
+    args.labels = NULL if labels is None else &labels[0]
+    args.values = &values[0]
+    with nogil:
+        table.metric(&args)
+    return 0
+
+
+def metric_values(y_true, y_pred, metric, *, threshold=0.5):
+    threshold = _checks.check_metric(y_true, y_pred, metric, threshold)
+    y_true, y_pred = np.ascontiguousarray(y_true), np.ascontiguousarray(y_pred)
+    values = np.empty(y_pred.shape[0], y_pred.dtype)
+    code = METRIC_CODES[metric]
+    sparse = code == FNN_METRIC_SPARSE_CATEGORICAL_ACCURACY
+    targets, labels = (None, y_true) if sparse else (y_true, None)
+    if y_pred.dtype == np.float32:
+        _metric_values[float](code, targets, labels, y_pred, threshold, values)
+    else:
+        _metric_values[double](code, targets, labels, y_pred, threshold, values)
+    return values
+
+
+# Optimizer steps
+
+
+cdef int _update(
+    fnn_optimizer kind,
+    real[::1] parameter,
+    const real[::1] gradient,
+    real[::1] first,
+    real[::1] second,
+    const double[::1] hyper,
+) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef void *slots[2]
+    if parameter.shape[0] == 0:
+        return 0
+    slots[0] = NULL if first is None else <void *>&first[0]
+    slots[1] = NULL if second is None else <void *>&second[0]
+    with nogil:
+        table.update(kind, parameter.shape[0], &parameter[0], &gradient[0], slots, &hyper[0])
+    return 0
+
+
+cdef _run_update(kind, parameter, gradient, first, second, hyper):
+    hyper = np.array(hyper, dtype=np.float64)
+    flat = [
+        None if array is None else array.reshape(-1)
+        for array in (parameter, np.ascontiguousarray(gradient), first, second)
+    ]
+    if parameter.dtype == np.float32:
+        _update[float](UPDATE_CODES[kind], flat[0], flat[1], flat[2], flat[3], hyper)
+    else:
+        _update[double](UPDATE_CODES[kind], flat[0], flat[1], flat[2], flat[3], hyper)
+
+
+def sgd(
+    parameter,
+    gradient,
+    velocity=None,
+    *,
+    learning_rate,
+    momentum=0.0,
+    nesterov=False,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, velocity=velocity)
+    _checks.check_velocity(velocity, momentum)
+    hyper = (learning_rate, momentum, nesterov, weight_decay)
+    _run_update("sgd", parameter, gradient, velocity, None, hyper)
+
+
+def rmsprop(
+    parameter,
+    gradient,
+    mean_square,
+    velocity=None,
+    *,
+    learning_rate,
+    rho=0.9,
+    momentum=0.0,
+    epsilon=1e-7,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, mean_square=mean_square, velocity=velocity)
+    _checks.check_velocity(velocity, momentum)
+    hyper = (learning_rate, rho, momentum, epsilon, weight_decay)
+    _run_update("rmsprop", parameter, gradient, mean_square, velocity, hyper)
+
+
+def adagrad(
+    parameter, gradient, accumulator, *, learning_rate, epsilon=1e-7, weight_decay=0.0
+):
+    _checks.check_update(parameter, gradient, accumulator=accumulator)
+    hyper = (learning_rate, epsilon, weight_decay)
+    _run_update("adagrad", parameter, gradient, accumulator, None, hyper)
+
+
+def adam(
+    parameter,
+    gradient,
+    m,
+    v,
+    *,
+    learning_rate,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    step,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, m=m, v=v)
+    hyper = (learning_rate, beta_1, beta_2, epsilon, step, weight_decay)
+    _run_update("adam", parameter, gradient, m, v, hyper)
+
+
+# Checks of whole arrays
+
+
+cdef bint _all_finite(const real[::1] x) noexcept:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    return x.shape[0] == 0 or table.all_finite(x.shape[0], &x[0])
+
+
+def all_finite(x):
+    """Return whether a C-contiguous float32 or float64 array has no NaN and no infinity."""
+    flat = x.reshape(-1)
+    return _all_finite[float](flat) if x.dtype == np.float32 else _all_finite[double](flat)
