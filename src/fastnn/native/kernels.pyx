@@ -522,8 +522,11 @@ def sgd(
     weight_decay=0.0,
 ):
     _checks.check_update(parameter, gradient, velocity=velocity)
+    rate, momentum, decay = _checks.check_hyperparameters(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay
+    )
     _checks.check_velocity(velocity, momentum)
-    hyper = (learning_rate, momentum, nesterov, weight_decay)
+    hyper = (rate, momentum, bool(nesterov), decay)
     _run_update("sgd", parameter, gradient, velocity, None, hyper)
 
 
@@ -540,8 +543,14 @@ def rmsprop(
     weight_decay=0.0,
 ):
     _checks.check_update(parameter, gradient, mean_square=mean_square, velocity=velocity)
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate,
+        rho=rho,
+        momentum=momentum,
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+    )
     _checks.check_velocity(velocity, momentum)
-    hyper = (learning_rate, rho, momentum, epsilon, weight_decay)
     _run_update("rmsprop", parameter, gradient, mean_square, velocity, hyper)
 
 
@@ -549,7 +558,9 @@ def adagrad(
     parameter, gradient, accumulator, *, learning_rate, epsilon=1e-7, weight_decay=0.0
 ):
     _checks.check_update(parameter, gradient, accumulator=accumulator)
-    hyper = (learning_rate, epsilon, weight_decay)
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate, epsilon=epsilon, weight_decay=weight_decay
+    )
     _run_update("adagrad", parameter, gradient, accumulator, None, hyper)
 
 
@@ -567,7 +578,14 @@ def adam(
     weight_decay=0.0,
 ):
     _checks.check_update(parameter, gradient, m=m, v=v)
-    hyper = (learning_rate, beta_1, beta_2, epsilon, step, weight_decay)
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        step=step,
+        weight_decay=weight_decay,
+    )
     _run_update("adam", parameter, gradient, m, v, hyper)
 
 

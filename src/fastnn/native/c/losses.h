@@ -178,9 +178,11 @@ static double FN(loss)(const fnn_loss_args *args) {
     return total;
 }
 
+/* The first of the largest; NaN counts as larger than any number, as in NumPy. */
 INLINE int64_t FN(argmax)(const REAL *x, int64_t columns) {
     int64_t best = 0;
-    for (int64_t j = 1; j < columns; j++) best = x[j] > x[best] ? j : best;
+    for (int64_t j = 1; j < columns; j++)
+        best = x[best] == x[best] && !(x[j] <= x[best]) ? j : best;
     return best;
 }
 

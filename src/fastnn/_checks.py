@@ -1,0 +1,534 @@
+"""Argument checks of the kernels, shared by `fastnn.kernels` and `fastnn.reference`.
+
+Every check returns what the kernel goes on with (or nothing) and raises before anything is
+computed: `TypeError` for what is not an array of the right type, `ValueError` for a wrong shape,
+an unknown name or a number out of range.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Collection, Mapping
+from itertools import combinations
+
+import numpy as np
+
+FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+ACTIVATIONS = (
+    "linear",
+    "step",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "silu",
+    "gelu",
+    "softplus",
+    "softsign",
+    "hard_sigmoid",
+    "exponential",
+    "softmax",
+    "log_softmax",
+)
+
+DEFAULT_ALPHA: Mapping[str, float] = {"leaky_relu": 0.01, "elu": 1.0}
+"""The activations that take `alpha`, each with its default."""
+
+SOFTMAX_KINDS = ("softmax", "log_softmax")
+"""The activations that look at a whole row."""
+
+LOSS_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "mean_squared_error": (),
+    "mean_absolute_error": (),
+    "huber": ("delta",),
+    "binary_crossentropy": ("from_logits", "label_smoothing"),
+    "categorical_crossentropy": ("from_logits", "label_smoothing"),
+    "sparse_categorical_crossentropy": ("from_logits",),
+    "hinge": (),
+}
+"""The losses, each with the options that it takes."""
+
+LOSS_DEFAULTS: Mapping[str, float] = {"from_logits": False, "label_smoothing": 0.0, "delta": 1.0}
+
+METRICS = (
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "mean_squared_error",
+    "mean_absolute_error",
+)
+
+UPDATES = ("sgd", "rmsprop", "adagrad", "adam")
+
+HYPERPARAMETER_RANGES: Mapping[str, tuple[float, float, bool]] = {
+    "learning_rate": (0.0, math.inf, True),
+    "momentum": (0.0, 1.0, False),
+    "rho": (0.0, 1.0, False),
+    "beta_1": (0.0, 1.0, True),
+    "beta_2": (0.0, 1.0, True),
+    "epsilon": (0.0, math.inf, True),
+    "step": (1.0, math.inf, True),
+    "weight_decay": (0.0, math.inf, True),
+}
+"""Lowest and highest value, and whether the highest is left out."""
+
+WITH_SPARSE_LABELS = ("sparse_categorical_crossentropy", "sparse_categorical_accuracy")
+"""Losses and metrics whose `y_true` holds class numbers."""
+
+
+# Names and numbers
+
+
+def check_name(kind: str, name: str, known: Collection[str]) -> None:
+    """Check that `name` is one of the `known` names of that `kind` ("activation", "loss", ...).
+
+    Raises
+    ------
+    TypeError
+        If `name` is not a string.
+    ValueError
+        If it is unknown; the message gives the near matches.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} must be a name (str), got {type(name).__name__}")
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known)
+    hint = f" Did you mean {_listed(near, 'or')}?" if near else ""
+    raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}.")
+
+
+def check_number(name: str, value: float, low: float, high: float, *, below: bool = False) -> float:
+    """Return `value` as a float; check that it lies in [low, high], or [low, high) if `below`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If it lies outside, or is NaN.
+    """
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    if low <= number < high or (number == high and not below):
+        return number
+    interval = f"[{low:g}, {high:g}{')' if below else ']'}"
+    raise ValueError(f"{name} must lie in {interval}, got {number!r}")
+
+
+def _check_integer(name: str, value: int, limit: int) -> int:
+    """Return `value` as an int; check that it lies in [0, limit)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not 0 <= value < limit:
+        raise ValueError(f"{name} must lie in [0, 2**{limit.bit_length() - 1}), got {value}")
+    return int(value)
+
+
+# Arrays
+
+
+def check_float_arrays(**arrays: np.ndarray | None) -> np.dtype:
+    """Return the one float type that all `arrays` have; None stands for an array left out.
+
+    Raises
+    ------
+    TypeError
+        If one is not a NumPy array, not of float32 or float64, or if the types differ.
+    """
+    given = {name: array for name, array in arrays.items() if array is not None}
+    for name, array in given.items():
+        if not isinstance(array, np.ndarray):
+            raise TypeError(
+                f"{name} must be a NumPy array, got {type(array).__name__}; "
+                f"convert it with np.asarray({name}, dtype=np.float32)"
+            )
+        if array.dtype not in FLOAT_TYPES:
+            raise TypeError(
+                f"{name} must be of float32 or float64, got {array.dtype}; "
+                f"convert it with {name}.astype(np.float32)"
+            )
+    types = {array.dtype for array in given.values()}
+    if len(types) > 1:
+        got = ", ".join(f"{name} {array.dtype}" for name, array in given.items())
+        raise TypeError(
+            f"{_listed(given, 'and')} must have one float type, got {got}; convert with astype"
+        )
+    return types.pop()
+
+
+def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...], follows: str) -> None:
+    """Check that `array` has this `shape`, which `follows` from another argument."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape} to go with {follows}, got {array.shape}")
+
+
+def check_out(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Check that a result of this shape and dtype can be written to `out`, if it is given.
+
+    Raises
+    ------
+    TypeError
+        If `out` is not a NumPy array, or has another dtype.
+    ValueError
+        If it has another shape, or is read-only.
+    """
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(
+            f"out must be a NumPy array, got {type(out).__name__}; "
+            f"make it with np.empty({shape}, np.{dtype})"
+        )
+    if out.dtype != dtype:
+        raise TypeError(
+            f"out must be of {dtype} like the input, got {out.dtype}; "
+            f"make it with np.empty({shape}, np.{dtype})"
+        )
+    if out.shape != shape:
+        raise ValueError(
+            f"out must have the shape {shape} of the result, got {out.shape}; "
+            f"make it with np.empty({shape}, np.{dtype})"
+        )
+    if not out.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array; pass a copy of it")
+
+
+# Activations
+
+
+def check_activation(activation: str, alpha: float | None) -> float | None:
+    """Return the `alpha` in force: the given one, the default, or None if there is none.
+
+    Raises
+    ------
+    TypeError
+        If `activation` is not a name or `alpha` not a number.
+    ValueError
+        If the name is unknown, the activation takes no `alpha`, or `alpha` is not finite.
+    """
+    check_name("activation", activation, ACTIVATIONS)
+    default = DEFAULT_ALPHA.get(activation)
+    if alpha is None:
+        return default
+    if default is None:
+        takers = _listed(DEFAULT_ALPHA, "and")
+        raise ValueError(
+            f"alpha is for {takers}, got alpha={alpha!r} for {activation!r}; leave it out"
+        )
+    number = check_number("alpha", alpha, -math.inf, math.inf)
+    if not math.isfinite(number):
+        raise ValueError(f"alpha must be finite, got {number!r}")
+    return number
+
+
+def check_activation_forward(
+    x: np.ndarray, activation: str, alpha: float | None, out: np.ndarray | None
+) -> float | None:
+    """Check the arguments of `activation_forward`; return the `alpha` in force."""
+    alpha = check_activation(activation, alpha)
+    dtype = check_float_arrays(x=x)
+    _check_rows(x, activation)
+    check_out(out, x.shape, dtype)
+    return alpha
+
+
+def check_activation_backward(
+    grad: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    activation: str,
+    alpha: float | None,
+    out: np.ndarray | None,
+) -> float | None:
+    """Check the arguments of `activation_backward`; return the `alpha` in force."""
+    alpha = check_activation(activation, alpha)
+    _check_differentiable(activation)
+    dtype = check_float_arrays(grad=grad, x=x, y=y)
+    _check_rows(x, activation)
+    check_shape("y", y, x.shape, f"x of shape {x.shape}")
+    check_shape("grad", grad, x.shape, f"x of shape {x.shape}")
+    check_out(out, x.shape, dtype)
+    return alpha
+
+
+def _check_rows(x: np.ndarray, activation: str) -> None:
+    if activation in SOFTMAX_KINDS and x.ndim == 0:
+        raise ValueError(f"{activation} needs an array of one axis or more, got shape ()")
+
+
+def _check_differentiable(activation: str) -> None:
+    if activation == "step":
+        raise ValueError(
+            "expected an activation with a gradient, got 'step', which is flat wherever it has "
+            "one; train a threshold unit with fastnn.Perceptron, or take 'sigmoid' instead"
+        )
+
+
+# Dense
+
+
+def check_dense(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None
+) -> None:
+    """Check that x (n, inputs), kernel (inputs, units), bias (units,), out (n, units) agree.
+
+    Raises
+    ------
+    TypeError
+        If they are not arrays of one float type.
+    ValueError
+        If the shapes do not agree, or `out` is read-only.
+    """
+    dtype = check_float_arrays(x=x, kernel=kernel, bias=bias)
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (n, inputs), got {x.shape}; reshape it to two axes")
+    n, inputs = x.shape
+    if kernel.ndim != 2 or kernel.shape[0] != inputs:
+        raise ValueError(
+            f"kernel must have shape ({inputs}, units) to go with x of shape {x.shape}, "
+            f"got {kernel.shape}"
+        )
+    units = kernel.shape[1]
+    if bias is not None:
+        check_shape("bias", bias, (units,), f"kernel of shape {kernel.shape}")
+    check_out(out, (n, units), dtype)
+
+
+def check_dense_backward(
+    grad: np.ndarray,
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    activation: str,
+    alpha: float | None,
+    y: np.ndarray | None,
+) -> float | None:
+    """Check the arguments of `dense_backward`; return the `alpha` in force."""
+    alpha = check_activation(activation, alpha)
+    _check_differentiable(activation)
+    check_float_arrays(grad=grad, x=x, kernel=kernel, bias=bias, y=y)
+    check_dense(x, kernel, bias, None)
+    result = (x.shape[0], kernel.shape[1])
+    operands = f"x of shape {x.shape} and kernel of shape {kernel.shape}"
+    check_shape("grad", grad, result, operands)
+    if y is not None:
+        check_shape("y", y, result, operands)
+    return alpha
+
+
+# Dropout
+
+
+def check_dropout(
+    x: np.ndarray, rate: float, seed: int, step: int, out: np.ndarray | None
+) -> tuple[float, int, int]:
+    """Check the arguments of `dropout`; return `rate`, `seed` and `step` as Python numbers.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not a float array, `rate` not a number, `seed` or `step` not an integer.
+    ValueError
+        If `x` has not two axes, `rate` lies outside [0, 1), or `seed` or `step` outside
+        [0, 2**64).
+    """
+    dtype = check_float_arrays(x=x)
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (n, width), got {x.shape}; reshape it to two axes")
+    check_out(out, x.shape, dtype)
+    return (
+        check_number("rate", rate, 0.0, 1.0, below=True),
+        _check_integer("seed", seed, 2**64),
+        _check_integer("step", step, 2**64),
+    )
+
+
+# Losses and metrics
+
+
+def check_loss(
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    loss: str,
+    from_logits: bool,
+    label_smoothing: float,
+    delta: float,
+) -> None:
+    """Check the arguments of `loss_forward`.
+
+    Raises
+    ------
+    TypeError
+        If `y_pred` is not a float array, or `y_true` not of the same type (int32 for
+        sparse_categorical_crossentropy).
+    ValueError
+        If the shapes do not agree, a label is out of range, the loss is unknown, it does not
+        take an option that is set, or the option is out of range.
+    """
+    check_name("loss", loss, LOSS_OPTIONS)
+    options = {"from_logits": from_logits, "label_smoothing": label_smoothing, "delta": delta}
+    for name, value in options.items():
+        if name not in LOSS_OPTIONS[loss] and value != LOSS_DEFAULTS[name]:
+            takers = [known for known, names in LOSS_OPTIONS.items() if name in names]
+            raise ValueError(
+                f"{name} is for {_listed(takers, 'and')}, got {name}={value!r} for {loss!r}; "
+                "leave it out"
+            )
+    if not isinstance(from_logits, (bool, np.bool_)):
+        raise TypeError(f"from_logits must be True or False, got {from_logits!r}")
+    check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+    if not check_number("delta", delta, 0.0, math.inf, below=True) > 0.0:
+        raise ValueError(f"delta must be greater than 0, got {delta!r}")
+    _check_targets(y_true, y_pred, loss)
+
+
+def check_loss_backward(
+    y_pred: np.ndarray, sample_weight: np.ndarray | None, out: np.ndarray | None
+) -> None:
+    """Check what `loss_backward` takes besides the arguments that `check_loss` covers."""
+    dtype = check_float_arrays(y_pred=y_pred, sample_weight=sample_weight)
+    if sample_weight is not None:
+        follows = f"y_pred of shape {y_pred.shape}"
+        check_shape("sample_weight", sample_weight, y_pred.shape[:1], follows)
+    check_out(out, y_pred.shape, dtype)
+
+
+def check_metric(y_true: np.ndarray, y_pred: np.ndarray, metric: str, threshold: float) -> float:
+    """Check the arguments of `metric_values`; return `threshold` as a float.
+
+    Raises
+    ------
+    TypeError
+        If `y_pred` is not a float array, or `y_true` not of the same type (int32 for
+        sparse_categorical_accuracy).
+    ValueError
+        If the shapes do not agree, a label is out of range, or the metric is unknown.
+    """
+    check_name("metric", metric, METRICS)
+    _check_targets(y_true, y_pred, metric)
+    return check_number("threshold", threshold, -math.inf, math.inf)
+
+
+def _check_targets(y_true: np.ndarray, y_pred: np.ndarray, user: str) -> None:
+    """Check `y_true` against `y_pred` for the loss or metric called `user`."""
+    if user not in WITH_SPARSE_LABELS:
+        check_float_arrays(y_true=y_true, y_pred=y_pred)
+        _check_predictions(y_pred)
+        check_shape("y_true", y_true, y_pred.shape, f"y_pred of shape {y_pred.shape}")
+        return
+    check_float_arrays(y_pred=y_pred)
+    _check_predictions(y_pred)
+    if not isinstance(y_true, np.ndarray) or y_true.dtype != np.int32:
+        got = y_true.dtype if isinstance(y_true, np.ndarray) else type(y_true).__name__
+        raise TypeError(
+            f"y_true of {user} must be an array of int32 class numbers, got {got}; "
+            "convert it with np.asarray(y_true, dtype=np.int32)"
+        )
+    check_shape("y_true", y_true, y_pred.shape[:1], f"y_pred of shape {y_pred.shape}")
+    _check_labels(y_true, y_pred.shape[1])
+
+
+def _check_predictions(y_pred: np.ndarray) -> None:
+    if y_pred.ndim != 2 or y_pred.shape[1] == 0:
+        raise ValueError(
+            f"y_pred must have shape (n, k) with k of at least 1, got {y_pred.shape}; "
+            "reshape it to two axes"
+        )
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> None:
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"labels must lie in [0, {classes}) for {classes} columns of y_pred, "
+            f"got {labels[row]} in row {row}; number the classes from 0"
+        )
+
+
+# Optimizer steps
+
+
+def check_update(
+    parameter: np.ndarray, gradient: np.ndarray, **slots: np.ndarray | None
+) -> np.dtype:
+    """Check the arrays of an optimizer step, which all but `gradient` are changed in place.
+
+    Returns
+    -------
+    dtype
+        The float type that they all have.
+
+    Raises
+    ------
+    TypeError
+        If they are not arrays of one float type.
+    ValueError
+        If the shapes differ, two of them share memory, or one that is to be changed is
+        read-only or not C-contiguous.
+    """
+    arrays = {"parameter": parameter, "gradient": gradient, **slots}
+    dtype = check_float_arrays(**arrays)
+    given = {name: array for name, array in arrays.items() if array is not None}
+    for name, array in given.items():
+        check_shape(name, array, parameter.shape, f"parameter of shape {parameter.shape}")
+        if name == "gradient":
+            continue
+        if not array.flags.c_contiguous:
+            raise ValueError(
+                f"{name} must be C-contiguous, got strides {array.strides} for shape "
+                f"{array.shape}; pass np.ascontiguousarray({name}) and copy the result back"
+            )
+        if not array.flags.writeable:
+            raise ValueError(f"{name} must be writable, got a read-only array; pass a copy of it")
+    for (name, array), (other_name, other) in combinations(given.items(), 2):
+        if np.may_share_memory(array, other):
+            raise ValueError(
+                f"{name} and {other_name} must not share memory, as each step changes one and "
+                "then reads the other; pass a copy of one"
+            )
+    return dtype
+
+
+def check_hyperparameters(**values: float) -> list[float]:
+    """Return the `values` of an optimizer step as floats, in order, each in its range.
+
+    Raises
+    ------
+    TypeError
+        If one is not a number.
+    ValueError
+        If one is NaN or outside `HYPERPARAMETER_RANGES`.
+    """
+    numbers = []
+    for name, value in values.items():
+        low, high, below = HYPERPARAMETER_RANGES[name]
+        numbers.append(check_number(name, value, low, high, below=below))
+    return numbers
+
+
+def check_velocity(velocity: np.ndarray | None, momentum: float) -> None:
+    """Check that there is a velocity where `momentum` needs one."""
+    if velocity is None and momentum != 0.0:
+        raise ValueError(
+            f"velocity must be an array when momentum is not 0, got None with momentum={momentum}; "
+            "pass np.zeros_like(parameter) before the first step"
+        )
+
+
+# Wording
+
+
+def _listed(names: Collection[str], conjunction: str) -> str:
+    """Return ``'a', 'b' and 'c'``."""
+    quoted = [f"'{name}'" for name in names]
+    if len(quoted) < 2:
+        return "".join(quoted)
+    return f"{', '.join(quoted[:-1])} {conjunction} {quoted[-1]}"

@@ -1,0 +1,40 @@
+"""The kernels in plain NumPy: the specification of `fastnn.kernels`.
+
+The public functions have the same names, arguments, results and errors as those of
+`fastnn.kernels`, and say in the plainest code what these compute. Slower, they serve to read, to
+test against, and to run a whole model (``engine="reference"``).
+
+Arrays are float32 or float64, one of the two in each call. Overflow gives infinity and undefined
+operations give NaN, without a warning.
+"""
+
+from __future__ import annotations
+
+from fastnn.reference.activations import (
+    activation_backward,
+    activation_forward,
+    log_softmax,
+    softmax,
+)
+from fastnn.reference.dense import dense_backward, dense_forward
+from fastnn.reference.dropout import dropout
+from fastnn.reference.losses import loss_backward, loss_forward
+from fastnn.reference.metrics import metric_values
+from fastnn.reference.optimizers import adagrad, adam, rmsprop, sgd
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adagrad",
+    "adam",
+    "dense_backward",
+    "dense_forward",
+    "dropout",
+    "log_softmax",
+    "loss_backward",
+    "loss_forward",
+    "metric_values",
+    "rmsprop",
+    "sgd",
+    "softmax",
+]

@@ -1,0 +1,125 @@
+"""The fully connected layer and its gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn._checks import check_activation, check_dense, check_dense_backward
+from fastnn.reference._arrays import deliver, ieee_arithmetic
+from fastnn.reference.activations import activation_backward, activation_forward
+
+
+@ieee_arithmetic()
+def dense_forward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None = None,
+    activation: str = "linear",
+    *,
+    alpha: float | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return ``activation(x @ kernel + bias)``.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64, shape (n, inputs)
+    kernel : ndarray of the same dtype, shape (inputs, units)
+    bias : ndarray of the same dtype, shape (units,), optional
+    activation : str, default "linear"
+        As for `activation_forward`.
+    alpha : float, optional
+        Slope or scale of leaky_relu and elu.
+    out : ndarray of the same dtype, shape (n, units), optional
+        Where to write the result; may overlap with the inputs.
+
+    Returns
+    -------
+    ndarray of the same dtype, shape (n, units)
+        `out`, if it was given.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not arrays of one float type.
+    ValueError
+        If the shapes do not agree, the activation is unknown, or `out` is read-only.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 2.0]])
+    >>> kernel = np.array([[1.0, -1.0], [1.0, -1.0]])
+    >>> dense_forward(x, kernel, np.array([0.5, 0.5]), "relu")
+    array([[3.5, 0. ]])
+    """
+    check_activation(activation, alpha)
+    check_dense(x, kernel, bias, out)
+    z = _pre_activation(x, kernel, bias)
+    return deliver(activation_forward(z, activation, alpha=alpha), x.dtype, out)
+
+
+@ieee_arithmetic()
+def dense_backward(
+    grad: np.ndarray,
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None = None,
+    activation: str = "linear",
+    *,
+    alpha: float | None = None,
+    y: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the gradients with respect to `x`, `kernel` and `bias`.
+
+    With ``delta = grad * activation'(x @ kernel + bias)`` they are ``delta @ kernel.T``,
+    ``x.T @ delta`` and the sum of the rows of ``delta``.
+
+    Parameters
+    ----------
+    grad : ndarray of float32 or float64, shape (n, units)
+        Gradient with respect to the result of `dense_forward`.
+    x, kernel, bias, activation, alpha
+        As they were given to `dense_forward`.
+    y : ndarray of the same dtype, shape (n, units), optional
+        What `dense_forward` returned; computed again if it is not given.
+
+    Returns
+    -------
+    grad_x : ndarray of shape (n, inputs)
+    grad_kernel : ndarray of shape (inputs, units)
+    grad_bias : ndarray of shape (units,), or None without a bias
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not arrays of one float type.
+    ValueError
+        If the shapes do not agree, or the activation is unknown or "step", which has no usable
+        gradient.
+
+    References
+    ----------
+    Rumelhart, Hinton, Williams (1986), "Learning representations by back-propagating errors".
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 2.0]])
+    >>> grad_x, grad_kernel, _ = dense_backward(np.array([[3.0]]), x, np.array([[4.0], [5.0]]))
+    >>> grad_x
+    array([[12., 15.]])
+    >>> grad_kernel
+    array([[3.],
+           [6.]])
+    """
+    check_dense_backward(grad, x, kernel, bias, activation, alpha, y)
+    z = _pre_activation(x, kernel, bias)
+    if y is None:
+        y = activation_forward(z, activation, alpha=alpha)
+    delta = activation_backward(grad, z, y, activation, alpha=alpha)
+    grad_bias = None if bias is None else np.sum(delta, axis=0)
+    return delta @ kernel.T, x.T @ delta, grad_bias
+
+
+def _pre_activation(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    z = x @ kernel
+    return z if bias is None else z + bias

@@ -1,0 +1,401 @@
+"""The engine that runs programs with the kernels of `fastnn.reference`.
+
+Forward, it keeps for each op what its gradient will need (`Record`); backward, it goes through
+these records in reverse. Whatever users wrote themselves (activations, losses, metrics) is called
+with read-only views of the arrays, and what it returns is checked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn._checks import UPDATES, check_name
+from fastnn.program import (
+    ActivationOp,
+    Dataset,
+    DenseOp,
+    DropoutOp,
+    Objective,
+    Op,
+    OptimizerState,
+    Parameter,
+    Program,
+    UpdateRule,
+)
+from fastnn.reference._arrays import ieee_arithmetic
+from fastnn.reference.activations import activation_backward, activation_forward
+from fastnn.reference.dense import dense_backward, dense_forward
+from fastnn.reference.dropout import dropout
+from fastnn.reference.losses import loss_backward, loss_forward
+from fastnn.reference.metrics import metric_values
+from fastnn.reference.optimizers import adagrad, adam, rmsprop, sgd
+
+if TYPE_CHECKING:
+    from fastnn.activations import ActivationFunction
+
+UPDATE_KERNELS = dict(zip(UPDATES, (sgd, rmsprop, adagrad, adam), strict=True))
+
+Gradients = dict[Parameter, np.ndarray]
+
+
+class ReferenceEngine:
+    """Executes a program in NumPy; see `fastnn.program.Engine`.
+
+    It keeps no workspace, so any number of threads may call `forward` at once.
+    """
+
+    name = "reference"
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def forward(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the program's output for the rows of `x` to `out`, as in inference."""
+        records = run_forward(self.program.ops, x)
+        out[...] = records[-1].y if records else x
+
+    def trainer(
+        self, objective: Objective, rule: UpdateRule, state: OptimizerState, capacity: int
+    ) -> ReferenceTrainer:
+        """Return a trainer for batches of at most `capacity` rows."""
+        return ReferenceTrainer(self.program, objective, rule, state, capacity)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What an op met on the way forward: its input, the same before its activation, its output."""
+
+    op: Op
+    x: np.ndarray
+    z: np.ndarray
+    y: np.ndarray
+
+
+class ReferenceTrainer:
+    """Runs training and evaluation steps in NumPy; see `fastnn.program.Trainer`."""
+
+    def __init__(
+        self,
+        program: Program,
+        objective: Objective,
+        rule: UpdateRule,
+        state: OptimizerState,
+        capacity: int,
+    ) -> None:
+        check_name("update kernel", rule.kernel, UPDATES)
+        self.program = program
+        self.objective = objective
+        self.rule = rule
+        self.state = state
+        self.capacity = capacity
+        self.trainable = [p for p in program.parameters if p.trainable]
+        self.totals = np.zeros(1 + len(objective.metrics))
+        self.rows = 0
+
+    def reset(self) -> None:
+        """Set `totals` and `rows` to zero."""
+        self.totals[...] = 0.0
+        self.rows = 0
+
+    def train(
+        self,
+        data: Dataset,
+        order: np.ndarray | None,
+        batch_size: int,
+        first: int,
+        hyperparameters: np.ndarray,
+        budget: float,
+    ) -> int:
+        """Run training steps `first`, `first` + 1, ... of an epoch; return how many.
+
+        One step is run however small the `budget`.
+        """
+        deadline = time.perf_counter() + budget
+        batches = self._batches(data, order, batch_size, first)
+        done = 0
+        # The batches come second: zip must not draw one for which there is no row of values.
+        for values, batch in zip(hyperparameters.tolist(), batches, strict=False):
+            with self._rolled_back_on_error():
+                self._train_step(batch, values)
+            done += 1
+            if time.perf_counter() >= deadline:
+                break
+        return done
+
+    def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int:
+        """Add batches `first`, `first` + 1, ... to `totals`; return how many were done.
+
+        One batch is done however small the `budget`.
+        """
+        deadline = time.perf_counter() + budget
+        done = 0
+        for batch in self._batches(data, None, batch_size, first):
+            records = run_forward(self.program.ops, batch.x)
+            self._count(batch, records)
+            done += 1
+            if time.perf_counter() >= deadline:
+                break
+        return done
+
+    def _batches(
+        self, data: Dataset, order: np.ndarray | None, batch_size: int, first: int
+    ) -> Iterator[Dataset]:
+        """Yield the batches of an epoch from number `first` on."""
+        if not 1 <= batch_size <= self.capacity:
+            raise ValueError(
+                f"batch_size must lie in [1, {self.capacity}], the capacity of this trainer, "
+                f"got {batch_size}; make a trainer with a larger capacity"
+            )
+        for start in range(first * batch_size, len(data), batch_size):
+            entries = slice(start, start + batch_size)
+            rows = entries if order is None else order[entries]
+            weights = None if data.weights is None else data.weights[rows]
+            yield Dataset(data.x[rows], data.y[rows], weights)
+
+    def _train_step(self, batch: Dataset, values: Sequence[float]) -> None:
+        records = run_forward(self.program.ops, batch.x, step=self.state.iterations)
+        self._count(batch, records)
+        gradients = self._gradients(batch, records)
+        self._clip(gradients)
+        self._update(gradients, values)
+        self.state.iterations += 1
+
+    @contextmanager
+    def _rolled_back_on_error(self) -> Iterator[None]:
+        """Undo an unfinished step: a signal handler may raise between any two operations."""
+        arrays = [p.array for p in self.trainable] + [*self.state.slots, self.totals]
+        saved = [array.copy() for array in arrays]
+        counts = self.rows, self.state.iterations
+        try:
+            yield
+        except BaseException:
+            for array, values in zip(arrays, saved, strict=True):
+                array[...] = values
+            self.rows, self.state.iterations = counts
+            self._touch()
+            raise
+
+    # Loss and metrics
+
+    def _count(self, batch: Dataset, records: Sequence[Record]) -> None:
+        """Add the loss, penalties included, and the metrics of a batch to the totals."""
+        sums = np.zeros_like(self.totals)
+        values = self._loss_values(batch, self._scores(batch, records))
+        sums[0] = total(values, batch.weights) + len(batch) * self._penalty()
+        predictions = records[-1].y if records else batch.x
+        for i, metric in enumerate(self.objective.metrics, start=1):
+            if metric.kernel is None:
+                metric.update_state(read_only(batch.y), read_only(predictions))
+                continue
+            row_values = metric_values(
+                batch.y, predictions, metric.kernel, threshold=metric.threshold
+            )
+            sums[i] = total(row_values)
+        with ieee_arithmetic():
+            self.totals += sums
+        self.rows += len(batch)
+
+    def _scores(self, batch: Dataset, records: Sequence[Record]) -> np.ndarray:
+        """Return what the loss is taken of: the logits where there is a fused head."""
+        if not records:
+            return batch.x
+        return records[-1].y if self.objective.head is None else records[-1].z
+
+    def _loss_options(self) -> dict[str, Any]:
+        loss = self.objective.loss
+        return {
+            "from_logits": loss.from_logits or self.objective.head is not None,
+            "label_smoothing": loss.label_smoothing,
+            "delta": loss.delta,
+        }
+
+    def _loss_values(self, batch: Dataset, scores: np.ndarray) -> np.ndarray:
+        loss = self.objective.loss
+        if loss.kernel is not None:
+            return loss_forward(batch.y, scores, loss.kernel, **self._loss_options())
+        values = loss.forward(read_only(batch.y), read_only(scores))
+        return returned(values, (len(batch),), scores.dtype, f"{type(loss).__name__}.forward")
+
+    def _loss_gradient(self, batch: Dataset, scores: np.ndarray) -> np.ndarray:
+        """Return the gradient of the batch's mean weighted loss with respect to `scores`."""
+        loss = self.objective.loss
+        weights = np.ones(len(batch), scores.dtype) if batch.weights is None else batch.weights
+        shares = weights / len(batch)
+        if loss.kernel is not None:
+            return loss_backward(
+                batch.y, scores, loss.kernel, sample_weight=shares, **self._loss_options()
+            )
+        grad = loss.backward(read_only(batch.y), read_only(scores))
+        grad = returned(grad, scores.shape, scores.dtype, f"{type(loss).__name__}.backward")
+        with ieee_arithmetic():
+            return grad * shares[:, np.newaxis]
+
+    @ieee_arithmetic()
+    def _penalty(self) -> float:
+        """Return the sum of ``l1 * sum(abs(w)) + l2 * sum(w**2)`` over the trainable parameters."""
+        penalty = 0.0
+        for parameter in self.trainable:
+            if parameter.regularizer is not None:
+                w = parameter.array.astype(np.float64)
+                penalty += parameter.regularizer.l1 * float(np.sum(np.abs(w)))
+                penalty += parameter.regularizer.l2 * float(np.sum(np.square(w)))
+        return penalty
+
+    # Gradients
+
+    def _gradients(self, batch: Dataset, records: Sequence[Record]) -> Gradients:
+        """Return the gradients of loss and penalties for the trainable parameters."""
+        grad = self._loss_gradient(batch, self._scores(batch, records))
+        gradients: Gradients = {}
+        for record in reversed(records):
+            fused = self.objective.head is not None and record is records[-1]
+            grad = run_backward(record, grad, fused, self.state.iterations, gradients)
+        gradients = {p: gradients[p] for p in self.trainable}
+        for parameter, gradient in gradients.items():
+            add_penalty_gradient(parameter, gradient)
+        return gradients
+
+    @ieee_arithmetic()
+    def _clip(self, gradients: Gradients) -> None:
+        """Hold the gradients in the bounds of the rule, in place."""
+        rule = self.rule
+        arrays = list(gradients.values())
+        if rule.clipvalue is not None:
+            for gradient in arrays:
+                np.clip(gradient, -rule.clipvalue, rule.clipvalue, out=gradient)
+        elif rule.clipnorm is not None:
+            for gradient in arrays:
+                clip_by_norm([gradient], rule.clipnorm)
+        elif rule.global_clipnorm is not None:
+            clip_by_norm(arrays, rule.global_clipnorm)
+
+    def _update(self, gradients: Gradients, values: Sequence[float]) -> None:
+        """Take the optimizer's step, parameter by parameter."""
+        kernel: Any = UPDATE_KERNELS[self.rule.kernel]
+        options = dict(zip(self.rule.hyperparameters, values, strict=True))
+        layout = self.program.layout
+        for parameter, gradient in gradients.items():
+            slots = [layout.view(slot, parameter) for slot in self.state.slots]
+            kernel(parameter.array, gradient, *slots, **options)
+        self._touch()
+
+    def _touch(self) -> None:
+        for block in {p.block for p in self.trainable if p.block is not None}:
+            block.touch()
+
+
+# Ops
+
+
+def run_forward(ops: Sequence[Op], x: np.ndarray, step: int | None = None) -> list[Record]:
+    """Run `ops` over the rows of `x`; `step` is the number of the training step, if it is one."""
+    records: list[Record] = []
+    for op in ops:
+        z = x
+        if isinstance(op, DenseOp):
+            bias = None if op.bias is None else op.bias.array
+            z = dense_forward(x, op.kernel.array, bias)
+        if isinstance(op, DropoutOp):
+            y = x if step is None else dropout(x, op.rate, op.seed, step)
+        else:
+            y = activate(op.activation, z)
+        records.append(Record(op, x, z, y))
+        x = y
+    return records
+
+
+def run_backward(
+    record: Record, grad: np.ndarray, fused: bool, step: int, gradients: Gradients
+) -> np.ndarray:
+    """Return the gradient with respect to an op's input; add its parameters' to `gradients`.
+
+    Where the op's activation is `fused` with the loss, `grad` is that of the pre-activation.
+    """
+    op = record.op
+    if isinstance(op, DropoutOp):
+        return dropout(grad, op.rate, op.seed, step)
+    if not fused:
+        grad = activation_gradient(op.activation, grad, record.z, record.y)
+    if isinstance(op, ActivationOp):
+        return grad
+    bias = None if op.bias is None else op.bias.array
+    grad_x, grad_kernel, grad_bias = dense_backward(grad, record.x, op.kernel.array, bias)
+    gradients[op.kernel] = grad_kernel
+    if op.bias is not None and grad_bias is not None:
+        gradients[op.bias] = grad_bias
+    return grad_x
+
+
+def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:
+    """Return ``activation(z)``, by its kernel or by the user's own `forward`."""
+    if activation.builtin:
+        return activation_forward(z, activation.name, alpha=activation.alpha)
+    y = activation.forward(read_only(z))
+    return returned(y, z.shape, z.dtype, f"{type(activation).__name__}.forward")
+
+
+def activation_gradient(
+    activation: ActivationFunction, grad: np.ndarray, z: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """Return the gradient with respect to `z`, by kernel or by the user's own `backward`."""
+    if activation.builtin:
+        return activation_backward(grad, z, y, activation.name, alpha=activation.alpha)
+    result = activation.backward(read_only(grad), read_only(z), read_only(y))
+    return returned(result, z.shape, z.dtype, f"{type(activation).__name__}.backward")
+
+
+@ieee_arithmetic()
+def add_penalty_gradient(parameter: Parameter, gradient: np.ndarray) -> None:
+    """Add ``2 * l2 * w + l1 * sign(w)`` to `gradient`, in place."""
+    if parameter.regularizer is not None:
+        w = parameter.array
+        gradient += 2 * float(parameter.regularizer.l2) * w
+        gradient += float(parameter.regularizer.l1) * np.sign(w)
+
+
+@ieee_arithmetic()
+def total(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the sum of `values`, each times its weight, in float64."""
+    wide = values.astype(np.float64)
+    return float(np.sum(wide if weights is None else wide * weights))
+
+
+def clip_by_norm(gradients: Sequence[np.ndarray], bound: float) -> None:
+    """Scale `gradients`, in place, so that their norm taken together is at most `bound`."""
+    squares = [np.sum(np.square(gradient, dtype=np.float64)) for gradient in gradients]
+    norm = np.sqrt(np.sum(squares))
+    # np.maximum, unlike max, makes the factor NaN if the norm is.
+    factor = float(bound / np.maximum(norm, bound))
+    for gradient in gradients:
+        gradient *= factor
+
+
+# What users wrote
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view of `array` that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def returned(
+    result: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, source: str
+) -> np.ndarray:
+    """Return what the user's function returned in `dtype`; check that it has this `shape`.
+
+    It is a copy, for the function may use one array for all its results.
+    """
+    array = np.array(result, dtype=dtype)
+    if array.shape != shape:
+        raise ValueError(
+            f"{source} must return an array of shape {shape}, got {array.shape}; correct it there"
+        )
+    return array
