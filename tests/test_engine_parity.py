@@ -1,0 +1,354 @@
+"""The native engine against the reference: whole programs, forward, backward and training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnn import activations, losses, metrics, optimizers, regularizers
+from fastnn._checks import ACTIVATIONS
+from fastnn.native.dispatch import available_isas, use_isa
+from fastnn.native.engine import NativeEngine
+from fastnn.program import (
+    ActivationOp,
+    Dataset,
+    DenseOp,
+    DropoutOp,
+    Objective,
+    OptimizerState,
+    Parameter,
+    ParameterBlock,
+    Program,
+)
+from fastnn.reference.engine import ReferenceEngine
+
+ENGINES = (NativeEngine, ReferenceEngine)
+FORWARD = {"float32": 2e-5, "float64": 1e-12}
+TRAINED = {"float32": 3e-4, "float64": 1e-10}
+
+
+@pytest.fixture(params=available_isas())
+def isa(request):
+    with use_isa(request.param):
+        yield request.param
+
+
+def make_program(widths, dtype, names, seed=0, dropout=0.0, regularizer=None, bias=True):
+    """Return a program of dense layers, all of its parameters drawn from `seed`."""
+    ops, parameters = [], []
+    for i, name in enumerate(names):
+        kernel = Parameter("kernel", (widths[i], widths[i + 1]), regularizer)
+        shift = Parameter("bias", (widths[i + 1],)) if bias else None
+        parameters += [kernel] if shift is None else [kernel, shift]
+        ops.append(DenseOp(widths[i], widths[i + 1], kernel, shift, activations.get(name)))
+        if dropout and i + 1 < len(names):
+            ops.append(DropoutOp(widths[i + 1], widths[i + 1], dropout, seed=2**63 + i))
+    ParameterBlock(parameters, np.dtype(dtype))
+    rng = np.random.default_rng(seed)
+    for p in parameters:
+        p.assign(rng.normal(size=p.shape) / np.sqrt(p.shape[0]))
+    return Program(ops, widths[0], np.dtype(dtype))
+
+
+def outputs(engine, program, x):
+    out = np.full((len(x), program.outputs), np.nan, x.dtype)
+    engine(program).forward(x, out)
+    return out
+
+
+def make_data(rng, rows, inputs, width, dtype, kind, weighted=False):
+    x = rng.normal(size=(rows, inputs)).astype(dtype)
+    if kind == "labels":
+        y = rng.integers(0, width, size=rows).astype(np.int32)
+    elif kind == "binary":
+        y = rng.integers(0, 2, size=(rows, width)).astype(dtype)
+    else:
+        y = rng.normal(size=(rows, width)).astype(dtype)
+    weights = rng.uniform(0, 2, size=rows).astype(dtype) if weighted else None
+    return Dataset(x, y, weights)
+
+
+def train(engine, make, data, loss, head, optimizer, batch_size, ordered=True, names=()):
+    """Train for two epochs; return parameters, slots, totals of training and of evaluation."""
+    program = make()
+    rule = optimizer.rule()
+    state = OptimizerState(program.layout, optimizer.slot_values)
+    counted = tuple(metrics.get(name, loss=loss, outputs=program.outputs) for name in names)
+    trainer = engine(program).trainer(Objective(loss, head, counted), rule, state, batch_size)
+    rng = np.random.default_rng(1)
+    steps = -(-len(data) // batch_size)
+    for _ in range(2):
+        order = None if ordered else rng.permutation(len(data))
+        hyper = optimizer.hyperparameters(state.iterations, steps)
+        assert trainer.train(data, order, batch_size, 0, hyper, 60.0) == steps
+    trained = trainer.totals.copy(), trainer.rows
+    trainer.reset()
+    assert trainer.evaluate(data, batch_size, 0, 60.0) == steps
+    results = [p.value.copy() for p in program.parameters] + [s.copy() for s in state.slots]
+    python_metrics = [m.result() for m in counted if m.kernel is None]
+    return results, [*trained, trainer.totals.copy(), trainer.rows, python_metrics]
+
+
+def assert_same_training(dtype, *args, **kwargs):
+    (native, native_totals), (reference, reference_totals) = (
+        train(engine, *args, **kwargs) for engine in ENGINES
+    )
+    for a, b in zip(native, reference, strict=True):
+        np.testing.assert_allclose(a, b, rtol=TRAINED[dtype], atol=TRAINED[dtype])
+    for a, b in zip(native_totals, reference_totals, strict=True):
+        np.testing.assert_allclose(a, b, rtol=TRAINED[dtype], atol=TRAINED[dtype])
+
+
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_forward_of_every_activation(isa, dtype, name):
+    program = make_program((7, 33, 10), dtype, (name, name))
+    x = np.random.default_rng(2).normal(size=(101, 7)).astype(dtype)
+    np.testing.assert_allclose(
+        outputs(NativeEngine, program, x),
+        outputs(ReferenceEngine, program, x),
+        rtol=FORWARD[dtype],
+        atol=FORWARD[dtype],
+    )
+
+
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("rows", [0, 1, 2, 11, 12, 13, 95, 96, 97, 193])
+def test_forward_at_the_edges_of_tiles_and_chunks(isa, dtype, rows):
+    program = make_program((5, 17, 64, 31, 3), dtype, ("relu", "softmax", "tanh", "softmax"))
+    x = np.random.default_rng(3).normal(size=(rows, 5)).astype(dtype)
+    np.testing.assert_allclose(
+        outputs(NativeEngine, program, x),
+        outputs(ReferenceEngine, program, x),
+        rtol=FORWARD[dtype],
+        atol=FORWARD[dtype],
+    )
+
+
+def test_forward_sees_weights_that_have_changed():
+    program = make_program((3, 4), "float32", ("linear",))
+    engine = NativeEngine(program)
+    x, out = np.ones((1, 3), np.float32), np.empty((1, 4), np.float32)
+    engine.forward(x, out)
+    program.parameters[0].assign(np.zeros((3, 4)))
+    engine.forward(x, out)
+    np.testing.assert_array_equal(out[0], program.parameters[1].value)
+
+
+def test_forward_without_ops_copies():
+    program = Program([], 3, np.dtype(np.float32))
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for engine in ENGINES:
+        np.testing.assert_array_equal(outputs(engine, program, x), x)
+
+
+def test_activations_of_their_own_run_in_place_and_first():
+    relu, softmax = activations.get("relu"), activations.get("softmax")
+    program = Program(
+        [ActivationOp(5, 5, relu), ActivationOp(5, 5, softmax)], 5, np.dtype(np.float32)
+    )
+    x = np.random.default_rng(4).normal(size=(7, 5)).astype(np.float32)
+    before = x.copy()
+    np.testing.assert_allclose(
+        outputs(NativeEngine, program, x), outputs(ReferenceEngine, program, x), rtol=1e-6
+    )
+    np.testing.assert_array_equal(x, before)
+
+
+DIFFERENTIABLE = [n for n in ACTIVATIONS if n != "step"]
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_training_with_every_activation(isa, dtype, name):
+    data = make_data(np.random.default_rng(5), 53, 6, 4, dtype, "real")
+    assert_same_training(
+        dtype,
+        lambda: make_program((6, 19, 9, 4), dtype, (name, name, "tanh")),
+        data,
+        losses.get("mean_squared_error"),
+        None,
+        optimizers.SGD(0.01),
+        16,
+    )
+
+
+LOSSES = [
+    (losses.MeanSquaredError(), "linear", None, "real"),
+    (losses.MeanAbsoluteError(), "linear", None, "real"),
+    (losses.Huber(delta=0.7), "linear", None, "real"),
+    (losses.Hinge(), "tanh", None, "binary"),
+    (losses.BinaryCrossentropy(label_smoothing=0.1), "sigmoid", "sigmoid", "binary"),
+    (losses.BinaryCrossentropy(), "sigmoid", None, "binary"),
+    (losses.BinaryCrossentropy(from_logits=True), "linear", None, "binary"),
+    (losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax", "softmax", "binary"),
+    (losses.CategoricalCrossentropy(), "softmax", None, "binary"),
+    (losses.CategoricalCrossentropy(from_logits=True), "linear", None, "binary"),
+    (losses.SparseCategoricalCrossentropy(), "softmax", "softmax", "labels"),
+    (losses.SparseCategoricalCrossentropy(), "softmax", None, "labels"),
+    (losses.SparseCategoricalCrossentropy(from_logits=True), "linear", None, "labels"),
+]
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize(
+    ("loss", "activation", "head", "kind"), LOSSES, ids=[f"{c[0].name}-{c[1]}-{c[2]}" for c in LOSSES]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("width", [1, 2, 10, 33])
+def test_training_with_every_loss(dtype, loss, activation, head, kind, weighted, width):
+    if width == 1 and activation == "softmax":
+        pytest.skip("a softmax of one column is constant")
+    data = make_data(np.random.default_rng(6), 50, 6, width, dtype, kind, weighted)
+    names = ("sparse_categorical_accuracy",) if kind == "labels" else ("mse", "mae")
+    assert_same_training(
+        dtype,
+        lambda: make_program((6, 11, width), dtype, ("relu", activation)),
+        data,
+        loss,
+        head,
+        optimizers.Adam(0.01),
+        16,
+        ordered=False,
+        names=names,
+    )
+
+
+OPTIMIZERS = [
+    optimizers.SGD(0.05),
+    optimizers.SGD(0.05, momentum=0.9),
+    optimizers.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+    optimizers.RMSprop(0.01),
+    optimizers.RMSprop(0.01, momentum=0.5),
+    optimizers.Adagrad(0.05),
+    optimizers.Adam(0.01, clipnorm=0.1),
+    optimizers.Adam(0.01, clipvalue=0.01),
+    optimizers.AdamW(0.01, global_clipnorm=0.1),
+    optimizers.Adam(optimizers.schedules.ExponentialDecay(0.02, 3, 0.5)),
+]
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_training_with_every_optimizer(isa, dtype, optimizer):
+    data = make_data(np.random.default_rng(7), 60, 8, 5, dtype, "labels", weighted=True)
+    assert_same_training(
+        dtype,
+        lambda: make_program(
+            (8, 23, 5),
+            dtype,
+            ("tanh", "softmax"),
+            dropout=0.3,
+            regularizer=regularizers.L1L2(0.001, 0.01),
+        ),
+        data,
+        losses.get("sparse_categorical_crossentropy"),
+        "softmax",
+        optimizer,
+        17,
+        ordered=False,
+        names=("sparse_categorical_accuracy",),
+    )
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize(
+    ("rows", "widths"),
+    [
+        (1, (1, 1, 1)),
+        (40, (3, 600, 5)),
+        (300, (1030, 20, 2)),
+        (30, (20, 1100, 1100, 3)),
+        (700, (13, 37, 41, 3)),
+    ],
+)
+def test_training_of_large_and_small_shapes(isa, dtype, rows, widths):
+    data = make_data(np.random.default_rng(8), rows, widths[0], widths[-1], dtype, "real")
+    assert_same_training(
+        dtype,
+        lambda: make_program(widths, dtype, ["relu"] * (len(widths) - 2) + ["linear"]),
+        data,
+        losses.get("mse"),
+        None,
+        optimizers.SGD(0.01),
+        rows,
+    )
+
+
+def test_training_without_bias_and_with_frozen_parameters():
+    def make():
+        program = make_program((5, 8, 8, 2), "float64", ("relu", "elu", "linear"), bias=False)
+        program.parameters[0].trainable = False
+        program.parameters[2].trainable = False
+        return program
+
+    data = make_data(np.random.default_rng(9), 40, 5, 2, "float64", "real")
+    optimizer = optimizers.Adam(0.01, global_clipnorm=0.01)
+    assert_same_training("float64", make, data, losses.get("mse"), None, optimizer, 8)
+    program = make()
+    results, _ = train(NativeEngine, make, data, losses.get("mse"), None, optimizer, 8)
+    np.testing.assert_array_equal(results[0], program.parameters[0].value)
+    assert not np.array_equal(results[1], program.parameters[1].value)
+    np.testing.assert_array_equal(results[2], program.parameters[2].value)
+
+
+class Cube(activations.ActivationFunction):
+    name = "cube"
+    builtin = False
+
+    def forward(self, x):
+        return x**3
+
+    def backward(self, grad, x, y):
+        return grad * 3 * x**2
+
+
+class FourthPower(losses.Loss):
+    kernel = None
+
+    def __init__(self):
+        super().__init__(name="fourth_power")
+
+    def forward(self, y_true, y_pred):
+        return np.mean((y_pred - y_true) ** 4, axis=-1)
+
+    def backward(self, y_true, y_pred):
+        return 4 * (y_pred - y_true) ** 3 / y_pred.shape[1]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_activation_loss_and_metric_written_in_python(weighted):
+    data = make_data(np.random.default_rng(10), 30, 4, 1, "float64", "binary", weighted)
+    assert_same_training(
+        "float64",
+        lambda: make_program((4, 7, 1), "float64", (Cube(), "sigmoid")),
+        data,
+        FourthPower(),
+        None,
+        optimizers.SGD(0.01),
+        8,
+        ordered=False,
+        names=("auc", "precision", "mae"),
+    )
+
+
+class Raises(Cube):
+    def backward(self, grad, x, y):
+        raise ArithmeticError("no gradient today")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_error_in_python_code_leaves_the_last_finished_step(engine):
+    program = make_program((4, 7, 1), "float64", (Raises(), "linear"))
+    before = [p.value.copy() for p in program.parameters]
+    optimizer = optimizers.Adam(0.01)
+    state = OptimizerState(program.layout, optimizer.slot_values)
+    objective = Objective(losses.get("mse"), None, ())
+    trainer = engine(program).trainer(objective, optimizer.rule(), state, 8)
+    data = make_data(np.random.default_rng(11), 30, 4, 1, "float64", "real")
+    with pytest.raises(ArithmeticError, match="no gradient today"):
+        trainer.train(data, None, 8, 0, optimizer.hyperparameters(0, 4), 60.0)
+    assert state.iterations == 0
+    assert trainer.rows == 0
+    for p, value in zip(program.parameters, before, strict=True):
+        np.testing.assert_array_equal(p.value, value)

@@ -1,0 +1,355 @@
+"""Every native kernel against its reference, under each instruction set of this machine."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from fastnn import kernels, reference
+from fastnn._checks import ACTIVATIONS, LOSS_OPTIONS, METRICS, SOFTMAX_KINDS
+from fastnn.native.dispatch import available_isas, use_isa
+
+DTYPES = ("float32", "float64")
+TOLERANCE = {"float32": 3e-5, "float64": 3e-12}
+DIFFERENTIABLE = [name for name in ACTIVATIONS if name != "step"]
+# All small sizes, both sides of every tile (6 or 12 rows; 4 to 32 columns), primes, some large.
+SIZES = (0, 1, 2, 3, 5, 6, 7, 11, 12, 13, 15, 16, 17, 31, 32, 33, 37, 64, 101)
+
+
+@pytest.fixture(params=available_isas())
+def isa(request):
+    with use_isa(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def assert_close(actual, expected, factor=1.0):
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    tolerance = TOLERANCE[actual.dtype.name] * factor
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", kernels.__all__)
+def test_signatures_agree(name):
+    native, plain = (inspect.signature(getattr(m, name)) for m in (kernels, reference))
+    assert [(p.name, p.kind, p.default) for p in native.parameters.values()] == [
+        (p.name, p.kind, p.default) for p in plain.parameters.values()
+    ]
+    assert getattr(kernels, name).__doc__ == getattr(reference, name).__doc__
+
+
+def test_both_offer_the_same():
+    assert sorted(kernels.__all__) == sorted(reference.__all__)
+
+
+# Products
+
+
+def integers(rng, shape, dtype):
+    """Small integers: every product and sum of them is exact in either float type."""
+    return rng.integers(-3, 4, size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", SIZES)
+def test_products_of_integers_are_exact(isa, rng, dtype, rows):
+    for inputs in (0, 1, 7, 16, 33):
+        for units in SIZES:
+            x, kernel = integers(rng, (rows, inputs), dtype), integers(rng, (inputs, units), dtype)
+            bias = integers(rng, units, dtype)
+            y = kernels.dense_forward(x, kernel, bias, "relu")
+            np.testing.assert_array_equal(y, np.maximum(x @ kernel + bias, 0))
+            grad = integers(rng, (rows, units), dtype)
+            grad_x, grad_kernel, grad_bias = kernels.dense_backward(grad, x, kernel, bias)
+            np.testing.assert_array_equal(grad_x, grad @ kernel.T)
+            np.testing.assert_array_equal(grad_kernel, x.T @ grad)
+            np.testing.assert_array_equal(grad_bias, grad.sum(axis=0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape", [(3, 2500, 40), (200, 1024, 70), (13, 1025, 1030), (1, 2049, 600), (400, 3, 1100)]
+)
+def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):
+    rows, inputs, units = shape
+    x, kernel = integers(rng, (rows, inputs), dtype), integers(rng, (inputs, units), dtype)
+    np.testing.assert_array_equal(kernels.dense_forward(x, kernel), x @ kernel)
+    grad = integers(rng, (rows, units), dtype)
+    grad_x, grad_kernel, grad_bias = kernels.dense_backward(grad, x, kernel)
+    np.testing.assert_array_equal(grad_x, grad @ kernel.T)
+    np.testing.assert_array_equal(grad_kernel, x.T @ grad)
+    assert grad_bias is None
+
+
+def layouts(array):
+    """Yield the same numbers in memory of other orders, strides and alignments."""
+    yield array
+    yield np.asfortranarray(array)
+    wide = np.zeros(tuple(3 * n for n in array.shape), array.dtype)
+    strided = wide[tuple(slice(0, None, 3) for _ in array.shape)]
+    strided[...] = array
+    yield strided
+    reversed_copy = np.ascontiguousarray(array[tuple(slice(None, None, -1) for _ in array.shape)])
+    yield reversed_copy[tuple(slice(None, None, -1) for _ in array.shape)]
+    unaligned = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    unaligned[...] = array
+    yield unaligned
+    record = np.zeros(array.shape, [("pad", np.uint8), ("value", array.dtype)])
+    record["value"] = array
+    yield record["value"]
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    yield frozen
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_layout_of_the_operands(isa, rng, dtype):
+    x, kernel = integers(rng, (14, 9), dtype), integers(rng, (9, 35), dtype)
+    bias, grad = integers(rng, 35, dtype), integers(rng, (14, 35), dtype)
+    y = np.maximum(x @ kernel + bias, 0)
+    for arrays in zip(*map(layouts, (x, kernel, bias, grad)), strict=True):
+        np.testing.assert_array_equal(kernels.dense_forward(*arrays[:3], "relu"), y)
+        grad_x, grad_kernel, _ = kernels.dense_backward(arrays[3], *arrays[:3])
+        np.testing.assert_array_equal(grad_x, grad @ kernel.T)
+        np.testing.assert_array_equal(grad_kernel, x.T @ grad)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_dense(isa, rng, dtype, activation):
+    for rows, inputs, units in [(1, 1, 2), (7, 5, 33), (24, 64, 10), (37, 100, 65), (5, 0, 3)]:
+        x = rng.normal(size=(rows, inputs)).astype(dtype)
+        kernel = (rng.normal(size=(inputs, units)) / np.sqrt(max(inputs, 1))).astype(dtype)
+        bias = rng.normal(size=units).astype(dtype)
+        y = kernels.dense_forward(x, kernel, bias, activation)
+        assert_close(y, reference.dense_forward(x, kernel, bias, activation))
+        if activation == "step":
+            continue
+        grad = rng.normal(size=(rows, units)).astype(dtype)
+        expected = reference.dense_backward(grad, x, kernel, bias, activation)
+        for given in (None, y):
+            actual = kernels.dense_backward(grad, x, kernel, bias, activation, y=given)
+            for a, b in zip(actual, expected, strict=True):
+                assert_close(a, b, 10)
+
+
+# `out`
+
+
+def test_out_is_filled_and_returned(isa, rng):
+    x, kernel = integers(rng, (9, 9), "float32"), integers(rng, (9, 9), "float32")
+    for out in layouts(np.zeros((9, 9), np.float32)):
+        if not out.flags.writeable:
+            continue
+        assert kernels.dense_forward(x, kernel, out=out) is out
+        np.testing.assert_array_equal(out, x @ kernel)
+
+
+@pytest.mark.parametrize("which", ["x", "kernel", "overlap"])
+def test_out_may_be_an_operand(isa, rng, which):
+    x, kernel = integers(rng, (9, 9), "float32"), integers(rng, (9, 9), "float32")
+    expected = x @ kernel
+    out = {"x": x, "kernel": kernel}.get(which)
+    if out is None:
+        memory = np.zeros((12, 9), np.float32)
+        memory[3:] = x
+        x, out = memory[3:], memory[:9]
+    kernels.dense_forward(x, kernel, out=out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softmax"])
+def test_activations_in_place(isa, rng, activation):
+    x = rng.normal(size=(5, 37)).astype(np.float32)
+    expected = reference.activation_forward(x, activation)
+    kernels.activation_forward(x, activation, out=x)
+    assert_close(x, expected)
+
+
+# Activations
+
+SPECIAL = [0.0, -0.0, 1e-40, -1e-40, 1e-30, -1e-30, 0.3, -0.3, 1, -1, 3, -3, 5, -5, 10, -10, 14, -14]
+SPECIAL += [88, -88, 104, -104, 710, -710, 745, -746, 1e30, -1e30, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activation_forward_and_backward(isa, rng, dtype, activation):
+    arrays = [rng.normal(0, 3, size=shape) for shape in [(7, 33), (5, 3), (1, 1), (2, 3, 17)]]
+    arrays += [np.zeros((0, 4)), np.zeros((3, 0)), np.array(SPECIAL)]
+    if activation in SOFTMAX_KINDS:
+        arrays.pop()
+        arrays += [np.array([[1e4, -1e4, 0.0], [-700.0, -701.0, -702.0]])]
+    else:
+        arrays += [np.array(0.7), np.asfortranarray(arrays[0])[::-1]]
+    for x in (array.astype(dtype) for array in arrays):
+        y = reference.activation_forward(x, activation)
+        assert_close(kernels.activation_forward(x, activation), y)
+        if activation != "step":
+            grad = rng.normal(size=x.shape).astype(dtype)
+            assert_close(
+                kernels.activation_backward(grad, x, y, activation),
+                reference.activation_backward(grad, x, y, activation),
+            )
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, -0.5])
+@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
+def test_alpha(isa, rng, activation, alpha):
+    x, grad = rng.normal(size=(2, 9, 21))
+    y = kernels.activation_forward(x, activation, alpha=alpha)
+    assert_close(y, reference.activation_forward(x, activation, alpha=alpha))
+    assert_close(
+        kernels.activation_backward(grad, x, y, activation, alpha=alpha),
+        reference.activation_backward(grad, x, y, activation, alpha=alpha),
+    )
+
+
+# Losses and metrics
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", LOSS_OPTIONS)
+def test_losses(isa, rng, dtype, loss):
+    for n, k in [(0, 3), (1, 2), (4, 1), (5, 10), (7, 33)]:
+        for from_logits in (False, True) if "from_logits" in LOSS_OPTIONS[loss] else (False,):
+            probable = "crossentropy" in loss and not from_logits
+            y_pred = (rng.uniform(size=(n, k)) if probable else 5 * rng.normal(size=(n, k))).astype(
+                dtype
+            )
+            y_true = rng.integers(0, 2, size=(n, k)).astype(dtype)
+            if loss.startswith("sparse"):
+                y_true = rng.integers(0, k, size=n).astype(np.int32)
+            weights = rng.uniform(0, 2, size=n).astype(dtype)
+            options = {"from_logits": from_logits}
+            if "label_smoothing" in LOSS_OPTIONS[loss]:
+                options["label_smoothing"] = 0.2
+            if "delta" in LOSS_OPTIONS[loss]:
+                options["delta"] = 0.6
+            assert_close(
+                kernels.loss_forward(y_true, y_pred, loss, **options),
+                reference.loss_forward(y_true, y_pred, loss, **options),
+            )
+            for sample_weight in (None, weights):
+                assert_close(
+                    kernels.loss_backward(
+                        y_true, y_pred, loss, sample_weight=sample_weight, **options
+                    ),
+                    reference.loss_backward(
+                        y_true, y_pred, loss, sample_weight=sample_weight, **options
+                    ),
+                    10,
+                )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("metric", METRICS)
+def test_metrics(isa, rng, dtype, metric):
+    for n, k in [(0, 3), (1, 1), (9, 5), (7, 33)]:
+        y_pred = rng.integers(-2, 3, size=(n, k)).astype(dtype)  # ties, too
+        y_true = rng.integers(0, 2, size=(n, k)).astype(dtype)
+        if metric.startswith("sparse"):
+            y_true = rng.integers(0, k, size=n).astype(np.int32)
+        assert_close(
+            kernels.metric_values(y_true, y_pred, metric),
+            reference.metric_values(y_true, y_pred, metric),
+        )
+
+
+@pytest.mark.parametrize("metric", [m for m in METRICS if "categorical" in m])
+def test_nan_counts_as_the_largest(isa, metric):
+    y_pred = np.array([[1, np.nan, 2], [3, 1, 2], [np.nan, 1, np.nan]])
+    y_true = np.array([[0, 1, 0], [0, 1, 0], [1, 0, 0]], float)
+    if metric.startswith("sparse"):
+        y_true = y_true.argmax(axis=1).astype(np.int32)
+    np.testing.assert_array_equal(kernels.metric_values(y_true, y_pred, metric), [1, 0, 1])
+
+
+# Optimizer steps and dropout
+
+UPDATES = [
+    ("sgd", 0, {}),
+    ("sgd", 1, {"momentum": 0.9}),
+    ("sgd", 1, {"momentum": 0.9, "nesterov": True}),
+    ("rmsprop", 1, {"rho": 0.8}),
+    ("rmsprop", 2, {"momentum": 0.9}),
+    ("adagrad", 1, {}),
+    ("adam", 2, {"step": 1}),
+    ("adam", 2, {"step": 1000, "beta_1": 0.8}),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "slots", "options"), UPDATES)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_updates(isa, rng, dtype, name, slots, options, weight_decay):
+    for shape in [(0,), (1,), (37,), (5, 33)]:
+        native = [rng.normal(size=shape), rng.normal(size=shape)]
+        native += [rng.uniform(0.1, 1, size=shape) for _ in range(slots)]
+        native = [array.astype(dtype) for array in native]
+        plain = [array.copy() for array in native]
+        for module, arrays in ((kernels, native), (reference, plain)):
+            step = getattr(module, name)
+            step(*arrays, learning_rate=0.01, weight_decay=weight_decay, **options)
+        for a, b in zip(native, plain, strict=True):
+            assert_close(a, b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [0, 1, 3, 4, 5, 63, 64, 65, 130])
+def test_dropout_masks_are_the_same(isa, rng, dtype, width):
+    x = rng.normal(size=(5, width)).astype(dtype)
+    for rate, seed, step in [(0.0, 0, 0), (0.3, 2**64 - 1, 2**40 + 7), (0.9, 5, 1)]:
+        np.testing.assert_array_equal(
+            kernels.dropout(x, rate, seed, step), reference.dropout(x, rate, seed, step)
+        )
+
+
+# Bad arguments: the same exception with the same message
+
+X, W, B = np.zeros((3, 4)), np.zeros((4, 2)), np.zeros(2)
+BAD_CALLS = [
+    ("dense_forward", (X, np.zeros((5, 2))), {}),
+    ("dense_forward", (X[0], W), {}),
+    ("dense_forward", (X, W, np.zeros(3)), {}),
+    ("dense_forward", (X, W.astype(np.float32)), {}),
+    ("dense_forward", (X.astype(int), W.astype(int)), {}),
+    ("dense_forward", (X.tolist(), W), {}),
+    ("dense_forward", (X, W, B, "rleu"), {}),
+    ("dense_forward", (X, W, B, "relu"), {"alpha": 0.1}),
+    ("dense_forward", (X, W), {"out": np.zeros((3, 3))}),
+    ("dense_forward", (X, W), {"out": np.zeros((3, 2), np.float32)}),
+    ("dense_backward", (X, X, W), {}),
+    ("dense_backward", (np.zeros((3, 2)), X, W, B, "step"), {}),
+    ("activation_forward", (X, "tahn"), {}),
+    ("activation_forward", (np.float64(1.0), "tanh"), {}),
+    ("activation_backward", (X, X, X, "step"), {}),
+    ("softmax", (np.zeros(()),), {}),
+    ("loss_forward", (X, W, "mean_squared_error"), {}),
+    ("loss_forward", (X, X, "mean_square_error"), {}),
+    ("loss_forward", (np.array([0, 4, 1], np.int32), X, "sparse_categorical_crossentropy"), {}),
+    ("loss_backward", (X, X, "hinge"), {"sample_weight": np.zeros(4)}),
+    ("metric_values", (X, X, "acuracy"), {}),
+    ("dropout", (X, 1.0, 0, 0), {}),
+    ("dropout", (X, 0.5, -1, 0), {}),
+    ("sgd", (np.zeros(3), np.zeros(4)), {"learning_rate": 0.1}),
+    ("sgd", (np.zeros(3), np.zeros(3)), {"learning_rate": 0.1, "momentum": 0.9}),
+    ("sgd", (np.zeros(3), np.zeros(3)), {"learning_rate": np.nan}),
+    ("adam", (np.zeros(3), *np.zeros((3, 3))), {"learning_rate": 0.1, "step": 0}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options"), BAD_CALLS)
+def test_bad_arguments_fail_alike(name, args, options):
+    with pytest.raises((TypeError, ValueError)) as expected:
+        getattr(reference, name)(*args, **options)
+    with pytest.raises(type(expected.value)) as actual:
+        getattr(kernels, name)(*args, **options)
+    assert str(actual.value) == str(expected.value)
