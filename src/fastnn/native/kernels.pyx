@@ -6,7 +6,8 @@ pointers. What the functions compute is documented in `fastnn.reference`, whose 
 share.
 """
 
-from libc.stdint cimport int32_t, uint64_t
+cimport numpy as cnp
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from fastnn import _checks
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
+
+cnp.import_array()
+
+cdef enum:
+    STACK_BYTES = 8192  # of a packed kernel that needs no memory of its own
 
 ctypedef fused real:
     float
@@ -91,13 +97,50 @@ cdef _deliver(result, out):
     return out
 
 
-cdef _whole_strides(array):
+cdef _whole_strides(cnp.ndarray array):
     """Return `array`, or a copy of it if its elements do not lie whole strides apart."""
-    if array is None or (
-        array.flags.aligned and not any(step % array.itemsize for step in array.strides)
-    ):
-        return array
-    return np.array(array)
+    cdef int i
+    cdef bint whole = cnp.PyArray_ISALIGNED(array)
+    for i in range(cnp.PyArray_NDIM(array)):
+        whole = whole and cnp.PyArray_STRIDE(array, i) % cnp.PyArray_ITEMSIZE(array) == 0
+    return array if whole else np.array(array)
+
+
+cdef inline bint _is_array(array, int axes, int kind):
+    return (
+        type(array) is cnp.ndarray
+        and cnp.PyArray_NDIM(array) == axes
+        and cnp.PyArray_TYPE(array) == kind
+        and cnp.PyArray_ISNOTSWAPPED(array)
+    )
+
+
+cdef bint _operands_agree(x, kernel, bias):
+    """Whether x, kernel and bias go together; if not, `_checks` says what is wrong.
+
+    A call of a small product costs less than those checks, so the usual case is settled here.
+    """
+    cdef int kind
+    if type(x) is not cnp.ndarray:
+        return False
+    kind = cnp.PyArray_TYPE(x)
+    return (
+        kind in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64)
+        and _is_array(x, 2, kind)
+        and _is_array(kernel, 2, kind)
+        and cnp.PyArray_DIM(x, 1) == cnp.PyArray_DIM(kernel, 0)
+        and (
+            bias is None
+            or (_is_array(bias, 1, kind)
+                and cnp.PyArray_DIM(bias, 0) == cnp.PyArray_DIM(kernel, 1))
+        )
+    )
+
+
+cdef _new_matrix(cnp.npy_intp rows, cnp.npy_intp columns, int kind):
+    cdef cnp.npy_intp[2] shape
+    shape[0], shape[1] = rows, columns
+    return cnp.PyArray_EMPTY(2, shape, kind, 0)
 
 
 # Products
@@ -130,8 +173,13 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     part.n = g.n - direct
     if part.n == 0:
         return 0
-    packed = np.empty((part.n + width - 1) // width * width * max(g.k, 1) * itemsize, np.int8)
-    part.b = &packed[0]
+    cdef char[STACK_BYTES] stack
+    cdef int64_t size = (part.n + width - 1) // width * width * g.k * itemsize
+    if size <= STACK_BYTES:
+        part.b = stack
+    else:
+        packed = np.empty(size, np.int8)
+        part.b = &packed[0]
     part.b_row = width
     part.b_panel = width * g.k
     part.c = <char *>g.c + direct * itemsize
@@ -179,12 +227,18 @@ def dense_forward(x, kernel, bias=None, activation="linear", *, alpha=None, out=
     code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
     if code is None or alpha is not None or code in (FNN_LEAKY_RELU, FNN_ELU):
         alpha = _checks.check_activation(activation, alpha)
-    _checks.check_dense(x, kernel, bias, out)
+    if out is not None or not _operands_agree(x, kernel, bias):
+        _checks.check_dense(x, kernel, bias, out)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
-    if bias is not None:
-        bias = np.ascontiguousarray(bias)
-    y = _result((x.shape[0], kernel.shape[1]), x.dtype, out, (x, kernel, bias))
-    if x.dtype == np.float32:
+    if bias is not None and not (
+        cnp.PyArray_IS_C_CONTIGUOUS(bias) and cnp.PyArray_ISALIGNED(bias)
+    ):
+        bias = np.array(bias)
+    if out is not None and _can_hold(out, (x, kernel, bias)):
+        y = out
+    else:
+        y = _new_matrix(cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(kernel, 1), cnp.PyArray_TYPE(x))
+    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
         _dense_forward[float](x, kernel, bias, y, code, alpha or 0.0)
     else:
         _dense_forward[double](x, kernel, bias, y, code, alpha or 0.0)
