@@ -42,6 +42,10 @@ cdef extern from *:
     """
     double fnn_work
 
+cdef extern from "c/subnormals.h" nogil:
+    uint64_t fnn_flush_subnormals()
+    void fnn_restore_subnormals(uint64_t before)
+
 cdef enum:
     CHUNK_ROWS = 96            # rows that go through all ops together in inference
     PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache
@@ -694,6 +698,7 @@ cdef class Trainer:
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
+        cdef uint64_t float_mode = fnn_flush_subnormals()
         try:
             with nogil:
                 while step < steps and (start + step) * size < rows:
@@ -703,6 +708,7 @@ cdef class Trainer:
                     if seconds() > end:
                         break
         finally:
+            fnn_restore_subnormals(float_mode)
             self.state.iterations += step
             for block in self.blocks:
                 block.touch()
