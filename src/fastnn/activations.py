@@ -1,0 +1,513 @@
+"""Activations: the functions that layers end in.
+
+Each is a small object that is called like a function on an array of any shape; the softmax kinds
+work along the last axis. Float64 stays float64, other numbers become float32.
+
+>>> from fastnn import activations
+>>> activations.relu([-1.0, 0.0, 2.0])
+array([0., 0., 2.])
+>>> activations.leaky_relu([-1.0, 2.0], negative_slope=0.5)
+array([-0.5,  2. ])
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastnn._registry import Configurable, Registry, real
+from fastnn._validation import numeric_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+class ActivationFunction(Configurable):
+    """Base of all activations; subclass it for one of your own.
+
+    A subclass defines `forward` and `backward` in NumPy. Training and prediction call them with
+    arrays of shape (n, units) in the model's dtype.
+
+    Attributes
+    ----------
+    name : str
+        What the kernels call it.
+    builtin : bool
+        Whether the kernels compute it, rather than `forward` and `backward`.
+    alpha : float or None
+        Its parameter in the kernels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Square(ActivationFunction):
+    ...     def forward(self, x):
+    ...         return x * x
+    ...
+    ...     def backward(self, grad, x, y):
+    ...         return 2 * x * grad
+    >>> Square()([1.0, -3.0])
+    array([1., 9.])
+    """
+
+    name: ClassVar[str] = "custom"
+    builtin: ClassVar[bool] = False
+
+    @property
+    def alpha(self) -> float | None:
+        return None
+
+    def __call__(self, x: ArrayLike) -> np.ndarray:
+        """Return the activation of `x`, of the same shape."""
+        return self.forward(_floating(x))
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y, the activation of `x`, of the same shape and dtype."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x)")
+
+    def backward(self, grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the gradient with respect to `x`.
+
+        Parameters
+        ----------
+        grad : ndarray
+            Gradient with respect to y.
+        x : ndarray
+        y : ndarray
+            ``forward(x)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define backward(grad, x, y)")
+
+
+class BuiltinActivation(ActivationFunction):
+    """An activation that the kernels compute."""
+
+    builtin = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Whoever writes one of these anew means it to be called.
+        if vars(cls).keys() & {"forward", "backward"}:
+            cls.builtin = False
+
+    def __call__(self, x: ArrayLike, **parameters: float) -> np.ndarray:
+        """Return the activation of `x`, of the same shape.
+
+        Parameters
+        ----------
+        x : array_like of real numbers
+        **parameters
+            Values to use in place of this object's own, such as ``negative_slope=0.2``.
+        """
+        function: Any = self
+        if parameters:
+            function = dataclasses.replace(function, **parameters)
+        result: np.ndarray = function.forward(_floating(x))
+        return result
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        from fastnn import kernels
+
+        return kernels.activation_forward(x, self.name, alpha=self.alpha)
+
+    def backward(self, grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        from fastnn import kernels
+
+        return kernels.activation_backward(grad, x, y, self.name, alpha=self.alpha)
+
+
+@dataclass(frozen=True)
+class Linear(BuiltinActivation):
+    """``y = x``.
+
+    Examples
+    --------
+    >>> linear([-1.0, 2.0])
+    array([-1.,  2.])
+    """
+
+    name = "linear"
+
+
+@dataclass(frozen=True)
+class Step(BuiltinActivation):
+    """``y = 1 if x >= 0 else 0``: the binary threshold unit.
+
+    It is flat wherever it has a derivative, so gradient descent cannot train through it: that
+    raises ValueError. `fastnn.Perceptron` has the learning rule for such a unit.
+
+    References
+    ----------
+    W. S. McCulloch and W. Pitts (1943). A logical calculus of the ideas immanent in nervous
+    activity. Bulletin of Mathematical Biophysics 5, 115-133.
+
+    Examples
+    --------
+    >>> step([-0.1, 0.0, 3.0])
+    array([0., 1., 1.])
+    """
+
+    name = "step"
+
+
+@dataclass(frozen=True)
+class Sigmoid(BuiltinActivation):
+    """``y = 1 / (1 + exp(-x))``, between 0 and 1.
+
+    Examples
+    --------
+    >>> sigmoid([0.0, 1000.0])
+    array([0.5, 1. ])
+    """
+
+    name = "sigmoid"
+
+
+@dataclass(frozen=True)
+class Tanh(BuiltinActivation):
+    """``y = tanh(x)``, between -1 and 1.
+
+    Examples
+    --------
+    >>> tanh([0.0, 1000.0])
+    array([0., 1.])
+    """
+
+    name = "tanh"
+
+
+@dataclass(frozen=True)
+class ReLU(BuiltinActivation):
+    """``y = max(x, 0)``; its derivative at 0 is taken as 0.
+
+    References
+    ----------
+    V. Nair and G. E. Hinton (2010). Rectified linear units improve restricted Boltzmann
+    machines. ICML, 807-814.
+
+    Examples
+    --------
+    >>> relu([-2.0, 3.0])
+    array([0., 3.])
+    """
+
+    name = "relu"
+
+
+@dataclass(frozen=True)
+class LeakyReLU(BuiltinActivation):
+    """``y = x if x > 0 else negative_slope * x``.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        Keras' default is 0.2 for the function and 0.3 for the layer; 0.01 is the paper's.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun and A. Y. Ng (2013). Rectifier nonlinearities improve neural network
+    acoustic models. ICML workshop on deep learning for audio, speech and language processing.
+
+    Examples
+    --------
+    >>> LeakyReLU(negative_slope=0.25)([-2.0, 3.0])
+    array([-0.5,  3. ])
+    """
+
+    name = "leaky_relu"
+    negative_slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "negative_slope", real(self.negative_slope, "negative_slope"))
+
+    @property
+    def alpha(self) -> float:
+        return self.negative_slope
+
+
+@dataclass(frozen=True)
+class ELU(BuiltinActivation):
+    """``y = x if x > 0 else alpha * (exp(x) - 1)``.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+
+    References
+    ----------
+    D.-A. Clevert, T. Unterthiner and S. Hochreiter (2016). Fast and accurate deep network
+    learning by exponential linear units (ELUs). ICLR.
+
+    Examples
+    --------
+    >>> ELU(alpha=0.5)([-1000.0, 2.0])
+    array([-0.5,  2. ])
+    """
+
+    name = "elu"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", real(self.alpha, "alpha"))
+
+
+@dataclass(frozen=True)
+class SELU(BuiltinActivation):
+    """``y = scale * (x if x > 0 else alpha * (exp(x) - 1))``.
+
+    With ``scale = 1.0507009873554805`` and ``alpha = 1.6732632423543772``, a deep network whose
+    weights come from `LecunNormal` keeps its activations near mean 0 and variance 1.
+
+    References
+    ----------
+    G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter (2017). Self-normalizing neural
+    networks. NeurIPS 30, 971-980.
+
+    Examples
+    --------
+    >>> selu([0.0, 2.0]).round(4)
+    array([0.    , 2.1014])
+    """
+
+    name = "selu"
+
+
+@dataclass(frozen=True)
+class SiLU(BuiltinActivation):
+    """``y = x * sigmoid(x)``, also known as swish.
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe and K. Doya (2018). Sigmoid-weighted linear units for neural network
+    function approximation in reinforcement learning. Neural Networks 107, 3-11.
+    P. Ramachandran, B. Zoph and Q. V. Le (2017). Searching for activation functions.
+    arXiv:1710.05941.
+
+    Examples
+    --------
+    >>> silu([0.0, 1000.0])
+    array([   0., 1000.])
+    """
+
+    name = "silu"
+
+
+@dataclass(frozen=True)
+class GELU(BuiltinActivation):
+    """``y = x * (1 + erf(x / sqrt(2))) / 2``: x times the normal distribution function, exactly.
+
+    References
+    ----------
+    D. Hendrycks and K. Gimpel (2016). Gaussian error linear units (GELUs). arXiv:1606.08415.
+
+    Examples
+    --------
+    >>> gelu([0.0, 1.0]).round(4)
+    array([0.    , 0.8413])
+    """
+
+    name = "gelu"
+
+
+@dataclass(frozen=True)
+class Softplus(BuiltinActivation):
+    """``y = log(1 + exp(x))``, a smooth relu.
+
+    References
+    ----------
+    C. Dugas, Y. Bengio, F. Bélisle, C. Nadeau and R. Garcia (2001). Incorporating second-order
+    functional knowledge for better option pricing. NIPS 13, 472-478.
+
+    Examples
+    --------
+    >>> softplus([0.0, 1000.0]).round(4)
+    array([6.931e-01, 1.000e+03])
+    """
+
+    name = "softplus"
+
+
+@dataclass(frozen=True)
+class Softsign(BuiltinActivation):
+    """``y = x / (1 + |x|)``, between -1 and 1.
+
+    Examples
+    --------
+    >>> softsign([-1.0, 3.0])
+    array([-0.5 ,  0.75])
+    """
+
+    name = "softsign"
+
+
+@dataclass(frozen=True)
+class HardSigmoid(BuiltinActivation):
+    """``y = min(max(x + 3, 0), 6) / 6``: straight lines in place of the sigmoid.
+
+    Examples
+    --------
+    >>> hard_sigmoid([-3.0, 0.0, 1.5, 4.0])
+    array([0.  , 0.5 , 0.75, 1.  ])
+    """
+
+    name = "hard_sigmoid"
+
+
+@dataclass(frozen=True)
+class Exponential(BuiltinActivation):
+    """``y = exp(x)``.
+
+    Examples
+    --------
+    >>> exponential([0.0])
+    array([1.])
+    """
+
+    name = "exponential"
+
+
+@dataclass(frozen=True)
+class Softmax(BuiltinActivation):
+    """``y = exp(x) / sum(exp(x))`` along the last axis: positive numbers with sum 1.
+
+    References
+    ----------
+    J. S. Bridle (1990). Probabilistic interpretation of feedforward classification network
+    outputs, with relationships to statistical pattern recognition. In: Neurocomputing, NATO ASI
+    Series 68, 227-236.
+
+    Examples
+    --------
+    >>> softmax([[0.0, 0.0], [1000.0, 0.0]])
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+
+    name = "softmax"
+
+
+@dataclass(frozen=True)
+class LogSoftmax(BuiltinActivation):
+    """``y = x - log(sum(exp(x)))`` along the last axis: the logarithm of softmax.
+
+    Examples
+    --------
+    >>> log_softmax([[1000.0, 0.0]])
+    array([[    0., -1000.]])
+    """
+
+    name = "log_softmax"
+
+
+linear = Linear()
+step = Step()
+sigmoid = Sigmoid()
+tanh = Tanh()
+relu = ReLU()
+leaky_relu = LeakyReLU()
+elu = ELU()
+selu = SELU()
+silu = swish = SiLU()
+gelu = GELU()
+softplus = Softplus()
+softsign = Softsign()
+hard_sigmoid = HardSigmoid()
+exponential = Exponential()
+softmax = Softmax()
+log_softmax = LogSoftmax()
+
+
+def _floating(x: ArrayLike) -> np.ndarray:
+    array = numeric_array(x, "x")
+    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
+
+
+_BUILTINS: tuple[ActivationFunction, ...] = (
+    linear,
+    step,
+    sigmoid,
+    tanh,
+    relu,
+    leaky_relu,
+    elu,
+    selu,
+    silu,
+    gelu,
+    softplus,
+    softsign,
+    hard_sigmoid,
+    exponential,
+    softmax,
+    log_softmax,
+)
+_registry: Registry[ActivationFunction] = Registry(
+    "activation",
+    ActivationFunction,
+    {function.name: function for function in _BUILTINS},
+    aliases={"swish": "silu"},
+    advice=(
+        "A plain function has no gradient: subclass ActivationFunction and define forward(x) and "
+        "backward(grad, x, y)"
+    ),
+)
+
+
+def get(identifier: Any) -> ActivationFunction:
+    """Return the activation that `identifier` stands for; None stands for linear.
+
+    Parameters
+    ----------
+    identifier : str, class, ActivationFunction, dict or None
+        A name such as ``"relu"`` or ``"ReLU"``, or a dict of the form of `serialize`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is none of these; a plain function, having no gradient, is not enough.
+
+    Examples
+    --------
+    >>> get("relu"), get(LeakyReLU), get(None)
+    (ReLU(), LeakyReLU(negative_slope=0.01), Linear())
+    >>> get("rleu")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: Unknown activation 'rleu'. Did you mean 'relu' or 'elu'? Known: 'elu', ...
+    """
+    return linear if identifier is None else _registry.get(identifier)
+
+
+def serialize(activation: ActivationFunction) -> str | dict[str, Any]:
+    """Return the name of an activation as it comes, else its class and arguments.
+
+    Examples
+    --------
+    >>> serialize(relu), serialize(LeakyReLU(0.2))
+    ('relu', {'class_name': 'LeakyReLU', 'config': {'negative_slope': 0.2}})
+    """
+    if activation in _BUILTINS:
+        return activation.name
+    return _registry.serialize(activation)
+
+
+def deserialize(
+    config: str | Mapping[str, Any],
+    custom_objects: Mapping[str, type[ActivationFunction]] | None = None,
+) -> ActivationFunction:
+    """Return the activation from what `serialize` returned.
+
+    Parameters
+    ----------
+    config : str or dict
+    custom_objects : dict of str to class, optional
+        Classes by name that are not fastnn's own.
+    """
+    if isinstance(config, str):
+        return _registry.get(config)
+    return _registry.deserialize(config, custom_objects)

@@ -1,0 +1,332 @@
+"""Learning-rate schedules: the learning rate as a function of the number of finished steps.
+
+Known to users as ``fastnn.optimizers.schedules``; pass one as `learning_rate` to an optimizer.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastnn._registry import Configurable, Registry, real
+
+
+class LearningRateSchedule(Configurable):
+    """Base of all schedules; subclass it and define ``__call__(step)`` for one of your own.
+
+    Examples
+    --------
+    >>> class Harmonic(LearningRateSchedule):
+    ...     def __call__(self, step):
+    ...         return 0.1 / (step + 1)
+    >>> Harmonic()(3)
+    0.025
+    """
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step.
+
+        Parameters
+        ----------
+        step : int
+            Steps finished before it; the first is 0.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
+
+
+class ExponentialDecay(LearningRateSchedule):
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        At least 0.
+    decay_steps : float
+        Greater than 0.
+    decay_rate : float
+        Greater than 0.
+    staircase : bool, default False
+        Whether ``step / decay_steps`` is rounded down.
+    name : str, default "ExponentialDecay"
+
+    Examples
+    --------
+    >>> rate = ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)
+    >>> rate(0), rate(20)
+    (0.1, 0.025)
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "ExponentialDecay",
+    ) -> None:
+        self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
+        self.decay_steps = _steps(decay_steps)
+        self.decay_rate = real(decay_rate, "decay_rate", "(0, inf)")
+        self.staircase = bool(staircase)
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        periods = step / self.decay_steps
+        if self.staircase:
+            periods = math.floor(periods)
+        return self.initial_learning_rate * float(self.decay_rate**periods)
+
+
+class InverseTimeDecay(LearningRateSchedule):
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        At least 0.
+    decay_steps : float
+        Greater than 0.
+    decay_rate : float
+        At least 0.
+    staircase : bool, default False
+        Whether ``step / decay_steps`` is rounded down.
+    name : str, default "InverseTimeDecay"
+
+    Examples
+    --------
+    >>> rate = InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)
+    >>> rate(0), rate(30)
+    (0.1, 0.025)
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "InverseTimeDecay",
+    ) -> None:
+        self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
+        self.decay_steps = _steps(decay_steps)
+        self.decay_rate = real(decay_rate, "decay_rate", "[0, inf)")
+        self.staircase = bool(staircase)
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        periods = step / self.decay_steps
+        if self.staircase:
+            periods = math.floor(periods)
+        return self.initial_learning_rate / (1.0 + self.decay_rate * periods)
+
+
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """``values[0]`` up to and including step ``boundaries[0]``, then ``values[1]``, and so on.
+
+    Parameters
+    ----------
+    boundaries : sequence of numbers
+        Strictly increasing.
+    values : sequence of float
+        One more than there are boundaries; each at least 0.
+    name : str, default "PiecewiseConstant"
+
+    Examples
+    --------
+    >>> rate = PiecewiseConstantDecay([100, 200], [0.1, 0.01, 0.001])
+    >>> rate(100), rate(101), rate(1000)
+    (0.1, 0.01, 0.001)
+    """
+
+    def __init__(
+        self,
+        boundaries: Sequence[float],
+        values: Sequence[float],
+        name: str = "PiecewiseConstant",
+    ) -> None:
+        self.boundaries = [real(boundary, "a boundary") for boundary in boundaries]
+        self.values = [_rate(value, "a value") for value in values]
+        self.name = name
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "
+                f"got {len(self.values)}"
+            )
+        if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
+            raise ValueError(f"boundaries must increase strictly, got {list(boundaries)}")
+
+    def __call__(self, step: int) -> float:
+        return self.values[bisect.bisect_left(self.boundaries, step)]
+
+
+class PolynomialDecay(LearningRateSchedule):
+    """From one rate to another along a power of the time left.
+
+    With ``s = min(step, decay_steps)``,
+
+        (initial - end) * (1 - s / decay_steps) ** power + end.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        At least 0.
+    decay_steps : float
+        Greater than 0.
+    end_learning_rate : float, default 0.0001
+        At least 0.
+    power : float, default 1.0
+        At least 0.
+    cycle : bool, default False
+        Whether to begin anew once the end is reached, each time over a longer way: s is the step
+        itself, and `decay_steps` becomes its first multiple that is not smaller than the step.
+    name : str, default "PolynomialDecay"
+
+    Examples
+    --------
+    >>> rate = PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.0)
+    >>> rate(0), rate(5), rate(10), rate(20)
+    (0.1, 0.05, 0.0, 0.0)
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        end_learning_rate: float = 0.0001,
+        power: float = 1.0,
+        cycle: bool = False,
+        name: str = "PolynomialDecay",
+    ) -> None:
+        self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
+        self.decay_steps = _steps(decay_steps)
+        self.end_learning_rate = _rate(end_learning_rate, "end_learning_rate")
+        self.power = real(power, "power", "[0, inf)")
+        self.cycle = bool(cycle)
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        if self.cycle:
+            way = self.decay_steps * max(1, math.ceil(step / self.decay_steps))
+        else:
+            way = self.decay_steps
+            step = min(step, way)  # type: ignore[assignment]
+        fall = self.initial_learning_rate - self.end_learning_rate
+        return fall * float((1.0 - step / way) ** self.power) + self.end_learning_rate
+
+
+class CosineDecay(LearningRateSchedule):
+    """Half a cosine wave downwards, after a linear warm-up if wanted.
+
+    With ``s = min(step, decay_steps)``,
+
+        initial * ((1 - alpha) * (1 + cos(pi * s / decay_steps)) / 2 + alpha).
+
+    With a `warmup_target`, the rate first goes from `initial_learning_rate` to the target along
+    a straight line in `warmup_steps` steps; the target then takes the place of the initial rate,
+    and s counts from there.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        At least 0.
+    decay_steps : float
+        Greater than 0; without the warm-up.
+    alpha : float, default 0.0
+        What is left at the end, as a fraction. At least 0.
+    name : str, default "CosineDecay"
+    warmup_target : float, optional
+        At least 0. Default: no warm-up.
+    warmup_steps : float, default 0
+        At least 0.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter (2017). SGDR: stochastic gradient descent with warm restarts.
+    ICLR.
+    P. Goyal et al. (2017). Accurate, large minibatch SGD: training ImageNet in 1 hour.
+    arXiv:1706.02677. (Warm-up.)
+
+    Examples
+    --------
+    >>> rate = CosineDecay(0.0, decay_steps=10, warmup_target=0.1, warmup_steps=4)
+    >>> rate(0), rate(2), rate(4), rate(9), rate(14)
+    (0.0, 0.05, 0.1, 0.05, 0.0)
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        alpha: float = 0.0,
+        name: str = "CosineDecay",
+        warmup_target: float | None = None,
+        warmup_steps: float = 0,
+    ) -> None:
+        self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
+        self.decay_steps = _steps(decay_steps)
+        self.alpha = real(alpha, "alpha", "[0, inf)")
+        self.name = name
+        self.warmup_target = (
+            None if warmup_target is None else _rate(warmup_target, "warmup_target")
+        )
+        self.warmup_steps = real(warmup_steps, "warmup_steps", "[0, inf)")
+
+    def __call__(self, step: int) -> float:
+        if self.warmup_target is None:
+            return self._decayed(self.initial_learning_rate, step)
+        if step < self.warmup_steps:
+            rise = self.warmup_target - self.initial_learning_rate
+            return self.initial_learning_rate + rise * (step / self.warmup_steps)
+        return self._decayed(self.warmup_target, step - self.warmup_steps)
+
+    def _decayed(self, initial: float, step: float) -> float:
+        way = min(step / self.decay_steps, 1.0)
+        cosine = 0.5 * (1.0 + math.cos(math.pi * way))
+        return initial * ((1.0 - self.alpha) * cosine + self.alpha)
+
+
+def _rate(value: Any, what: str) -> float:
+    return real(value, what, "[0, inf)")
+
+
+def _steps(value: Any) -> float:
+    return real(value, "decay_steps", "(0, inf)")
+
+
+_registry: Registry[LearningRateSchedule] = Registry(
+    "learning-rate schedule",
+    LearningRateSchedule,
+    {
+        cls.__name__: cls
+        for cls in (
+            ExponentialDecay,
+            InverseTimeDecay,
+            PiecewiseConstantDecay,
+            PolynomialDecay,
+            CosineDecay,
+        )
+    },
+    advice="Subclass LearningRateSchedule and define __call__(step)",
+)
+
+
+def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
+    """Return ``{"class_name": ..., "config": ...}``."""
+    return _registry.serialize(learning_rate_schedule)
+
+
+def deserialize(
+    config: Mapping[str, Any],
+    custom_objects: Mapping[str, type[LearningRateSchedule]] | None = None,
+) -> LearningRateSchedule:
+    """Return a new schedule from what `serialize` returned.
+
+    Parameters
+    ----------
+    config : dict
+    custom_objects : dict of str to class, optional
+        Classes by name that are not fastnn's own.
+    """
+    return _registry.deserialize(config, custom_objects)

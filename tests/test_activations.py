@@ -1,0 +1,169 @@
+"""Activations as objects: values worked by hand, parameters, functions of one's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from numeric import numerical_gradient
+
+from fastnn import activations
+from fastnn.activations import ActivationFunction, LeakyReLU, ReLU
+
+ALL = list(activations._registry.entries.values())
+SMOOTH = [a for a in ALL if a.name not in ("step", "relu", "leaky_relu", "hard_sigmoid")]
+E = math.e
+VALUES = {
+    "linear": ([-2, 0, 3], [-2, 0, 3]),
+    "step": ([-2, -0.0, 3], [0, 1, 1]),
+    "sigmoid": ([0, math.log(3), -math.log(3)], [0.5, 0.75, 0.25]),
+    "tanh": ([0, math.log(2)], [0, 0.6]),
+    "relu": ([-2, 0, 3], [0, 0, 3]),
+    "leaky_relu": ([-2, 0, 3], [-0.02, 0, 3]),
+    "elu": ([-1, 0, 3], [1 / E - 1, 0, 3]),
+    "selu": ([-1, 0, 1], [1.7580993408473766 * (1 / E - 1), 0, 1.0507009873554805]),
+    "silu": ([0, math.log(3)], [0, 0.75 * math.log(3)]),
+    "gelu": ([0, 1, -1], [0, 0.8413447460685429, -0.15865525393145707]),
+    "softplus": ([0, math.log(3)], [math.log(2), math.log(4)]),
+    "softsign": ([-1, 0, 3], [-0.5, 0, 0.75]),
+    "hard_sigmoid": ([-4, -3, 0, 1.5, 3, 4], [0, 0, 0.5, 0.75, 1, 1]),
+    "exponential": ([0, 1], [1, E]),
+    "softmax": ([0, math.log(3)], [0.25, 0.75]),
+    "log_softmax": ([0, math.log(3)], [math.log(0.25), math.log(0.75)]),
+}
+
+
+def test_all_activations_have_values():
+    assert VALUES.keys() == {activation.name for activation in ALL}
+
+
+@pytest.mark.parametrize("activation", ALL, ids=lambda a: a.name)
+class TestEveryActivation:
+    def test_values_worked_by_hand(self, activation):
+        x, y = VALUES[activation.name]
+        np.testing.assert_allclose(activation(np.array(x, float)), y, rtol=1e-13, atol=1e-15)
+
+    def test_name_is_that_of_the_module_attribute(self, activation):
+        assert getattr(activations, activation.name) is activation
+        assert activations.get(activation.name) is activation
+        assert activations.serialize(activation) == activation.name
+        assert activations.deserialize(activation.name) is activation
+
+    def test_keeps_float64_and_makes_float32_of_the_rest(self, activation):
+        for given, kept in [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f4"), ("?", "f4")]:
+            assert activation(np.ones((2, 3), given)).dtype == kept
+
+    def test_keeps_the_shape(self, activation):
+        for shape in [(4,), (0, 3), (2, 3), (2, 1, 3)]:
+            assert activation(np.ones(shape)).shape == shape
+
+    def test_is_immutable_and_kernel_computed(self, activation):
+        assert activation.builtin
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            activation.alpha = 2.0
+
+    def test_refuses_what_is_no_number(self, activation):
+        with pytest.raises(TypeError, match="real numbers"):
+            activation(["a", "b"])
+
+    def test_refuses_an_unknown_parameter(self, activation):
+        with pytest.raises(TypeError, match="slope"):
+            activation([1.0], slope=2.0)
+
+
+@pytest.mark.parametrize("activation", SMOOTH, ids=lambda a: a.name)
+def test_backward_is_the_derivative_of_forward(activation):
+    rng = np.random.default_rng(0)
+    x, grad = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
+    expected = numerical_gradient(lambda z: np.sum(grad * activation.forward(z)), x)
+    got = activation.backward(grad, x, activation.forward(x))
+    np.testing.assert_allclose(got, expected, rtol=5e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", [a for a in ALL if a.name != "step"], ids=lambda a: a.name)
+def test_zero_upstream_gives_zero(activation):
+    x = np.linspace(-2, 2, 5)[None]
+    assert not activation.backward(np.zeros_like(x), x, activation.forward(x)).any()
+
+
+def test_step_has_no_gradient():
+    x = np.ones((1, 2))
+    with pytest.raises(ValueError, match="Perceptron"):
+        activations.step.backward(x, x, x)
+
+
+def test_parameters_of_a_call_take_the_place_of_the_own():
+    x = [-2.0, 2.0]
+    np.testing.assert_array_equal(activations.leaky_relu(x, negative_slope=0.5), [-1.0, 2.0])
+    np.testing.assert_array_equal(LeakyReLU(0.5)(x), [-1.0, 2.0])
+    np.testing.assert_allclose(activations.elu(x, alpha=3.0), [3 * math.expm1(-2), 2.0])
+    assert activations.leaky_relu.negative_slope == 0.01
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_parameters_must_be_finite(value):
+    with pytest.raises(ValueError, match="negative_slope"):
+        LeakyReLU(value)
+    with pytest.raises(ValueError, match="alpha"):
+        activations.ELU(value)
+
+
+def test_alpha_is_what_the_kernels_are_given():
+    assert LeakyReLU(0.2).alpha == 0.2
+    assert activations.ELU(0.5).alpha == 0.5
+    assert activations.relu.alpha is None
+
+
+def test_none_is_linear():
+    assert activations.get(None) is activations.linear
+
+
+def test_activations_with_other_parameters_are_serialized_in_full():
+    form = activations.serialize(LeakyReLU(0.2))
+    assert form == {"class_name": "LeakyReLU", "config": {"negative_slope": 0.2}}
+    assert activations.deserialize(form) == LeakyReLU(0.2)
+
+
+class TestOwnActivation:
+    class Cube(ActivationFunction):
+        def forward(self, x):
+            return x**3
+
+        def backward(self, grad, x, y):
+            return 3 * x**2 * grad
+
+    def test_is_called_like_the_others(self):
+        cube = self.Cube()
+        assert not cube.builtin
+        assert cube.alpha is None
+        np.testing.assert_array_equal(cube([1.0, -2.0]), [1.0, -8.0])
+        assert activations.get(cube) is cube
+        assert isinstance(activations.get(self.Cube), self.Cube)
+
+    def test_comes_back_through_custom_objects(self):
+        form = activations.serialize(self.Cube())
+        again = activations.deserialize(form, custom_objects={"Cube": self.Cube})
+        assert isinstance(again, self.Cube)
+
+    def test_must_define_both_methods(self):
+        class Half(ActivationFunction):
+            pass
+
+        with pytest.raises(NotImplementedError, match="Half must define forward"):
+            Half()([1.0])
+        with pytest.raises(NotImplementedError, match="Half must define backward"):
+            Half().backward(np.ones(1), np.ones(1), np.ones(1))
+
+    def test_overriding_a_builtin_is_heard(self):
+        class Doubled(ReLU):
+            def forward(self, x):
+                return 2 * super().forward(x)
+
+        class Renamed(ReLU):
+            pass
+
+        assert not Doubled().builtin
+        np.testing.assert_array_equal(Doubled()([-1.0, 1.0]), [0.0, 2.0])
+        assert Renamed().builtin

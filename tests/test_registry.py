@@ -1,0 +1,263 @@
+"""The registry: names, classes, instances, configs; and what every vocabulary object can do."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from fastnn import (
+    activations,
+    initializers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+)
+from fastnn._registry import Configurable, Registry, real
+
+OBJECTS = {
+    activations: [
+        *(getattr(activations, name) for name in ("linear", "step", "softmax", "gelu")),
+        activations.LeakyReLU(0.3),
+        activations.ELU(alpha=0.5),
+    ],
+    initializers: [
+        initializers.Zeros(),
+        initializers.Ones(),
+        initializers.Constant(2.5),
+        initializers.RandomUniform(-1.0, 2.0, seed=1),
+        initializers.RandomNormal(1.0, 0.5, seed=2),
+        initializers.TruncatedNormal(1.0, 0.5, seed=3),
+        initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=4),
+        initializers.GlorotUniform(seed=5),
+        initializers.GlorotNormal(seed=5),
+        initializers.HeUniform(seed=5),
+        initializers.HeNormal(seed=5),
+        initializers.LecunUniform(seed=5),
+        initializers.LecunNormal(seed=5),
+        initializers.Orthogonal(gain=2.0, seed=6),
+    ],
+    losses: [
+        losses.MeanSquaredError(reduction="sum", name="mine"),
+        losses.MeanAbsoluteError(),
+        losses.Huber(delta=2.0),
+        losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
+        losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None),
+        losses.Hinge(),
+    ],
+    metrics: [
+        metrics.MeanSquaredError(),
+        metrics.MeanAbsoluteError(name="mine"),
+        metrics.BinaryAccuracy(threshold=0.25),
+        metrics.CategoricalAccuracy(),
+        metrics.SparseCategoricalAccuracy(),
+        metrics.AUC(),
+        metrics.Precision([0.25, 0.75]),
+        metrics.Recall(0.25, name="mine"),
+    ],
+    optimizers: [
+        optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=1.0),
+        optimizers.RMSprop(rho=0.8, momentum=0.5, clipvalue=2.0),
+        optimizers.Adagrad(initial_accumulator_value=0.2, name="mine"),
+        optimizers.Adam(beta_1=0.8, beta_2=0.9, epsilon=1e-8, weight_decay=0.1),
+        optimizers.AdamW(weight_decay=0.01, global_clipnorm=3.0),
+        optimizers.SGD(schedules.CosineDecay(0.1, 100)),
+    ],
+    regularizers: [regularizers.L1(0.1), regularizers.L2(0.2), regularizers.L1L2(0.1, 0.2)],
+    schedules: [
+        schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True),
+        schedules.InverseTimeDecay(0.1, 10, 0.5),
+        schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
+        schedules.PolynomialDecay(0.1, 10, 0.01, 2.0, cycle=True),
+        schedules.CosineDecay(0.1, 10, 0.1, warmup_target=0.2, warmup_steps=5),
+    ],
+}
+CASES = [
+    pytest.param(module, instance, id=f"{module.__name__.split('.')[1]}-{instance!r}"[:60])
+    for module, instances in OBJECTS.items()
+    for instance in instances
+]
+NAMED = [module for module in OBJECTS if module is not schedules]
+
+
+@pytest.mark.parametrize(("module", "instance"), CASES)
+class TestEveryObject:
+    def test_comes_back_from_its_config(self, module, instance):
+        config = json.loads(json.dumps(instance.get_config()))
+        again = type(instance).from_config(config)
+        assert type(again) is type(instance)
+        assert again.get_config() == instance.get_config()
+
+    def test_comes_back_from_its_serialized_form(self, module, instance):
+        form = json.loads(json.dumps(module.serialize(instance)))
+        again = module.deserialize(form)
+        assert type(again) is type(instance)
+        assert again.get_config() == instance.get_config()
+
+    def test_representation_is_a_call_that_makes_it(self, module, instance):
+        again = eval(repr(instance), vars(module) | vars(schedules))
+        assert type(again) is type(instance)
+        if getattr(again, "name", None) == getattr(instance, "name", None):
+            assert again.get_config() == instance.get_config()
+
+
+@pytest.mark.parametrize(
+    ("module", "base"),
+    [
+        (initializers, initializers.Initializer),
+        (losses, losses.Loss),
+        (metrics, metrics.Metric),
+        (optimizers, optimizers.Optimizer),
+        (regularizers, regularizers.Regularizer),
+        (schedules, schedules.LearningRateSchedule),
+    ],
+)
+def test_every_registered_class_is_tested_above(module, base):
+    covered = {type(instance) for instance in OBJECTS[module]}
+    for entry in module._registry.entries.values():
+        cls = entry if isinstance(entry, type) else type(entry)
+        assert issubclass(cls, base)
+        assert cls in covered
+
+
+@pytest.mark.parametrize("module", NAMED)
+class TestGet:
+    def test_knows_every_entry_by_name_and_class_name(self, module):
+        for name, entry in module._registry.entries.items():
+            cls = entry if isinstance(entry, type) else type(entry)
+            assert type(module.get(name)) is cls
+            assert type(module.get(cls.__name__)) is cls
+            assert type(module.get(cls)) is cls
+
+    def test_returns_an_instance_as_it_is(self, module):
+        instance = OBJECTS[module][0]
+        assert module.get(instance) is instance
+
+    def test_makes_an_object_from_a_config(self, module):
+        instance = OBJECTS[module][-1]
+        config = {"class_name": type(instance).__name__, "config": instance.get_config()}
+        assert module.get(config).get_config() == instance.get_config()
+
+    def test_refuses_an_unknown_name(self, module):
+        with pytest.raises(ValueError, match=r"Unknown \w+ 'xyzzy'\. Known: '"):
+            module.get("xyzzy")
+
+    @pytest.mark.parametrize("wrong", [3, 1.5, b"relu", ["relu"], dict, object()])
+    def test_refuses_other_types(self, module, wrong):
+        with pytest.raises(TypeError, match="must be a name"):
+            module.get(wrong)
+
+    @pytest.mark.parametrize("wrong", [{}, {"config": {}}, {"name": "relu"}])
+    def test_refuses_a_config_without_class_name(self, module, wrong):
+        with pytest.raises(ValueError, match="'class_name'"):
+            module.get(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "typo", "meant"),
+    [
+        (activations, "rleu", "Did you mean 'relu'"),
+        (activations, "Softmaks", "Did you mean 'softmax'"),
+        (activations, "SIGMOID", "Did you mean 'sigmoid'"),
+        (losses, "mean_square_error", "Did you mean 'mean_squared_error'"),
+        (losses, "CategoricalCrossEntropy", "'categorical_crossentropy'|'CategoricalCrossentropy'"),
+        (optimizers, "adma", "Did you mean 'adam'"),
+        (initializers, "glorot_unifrom", "Did you mean 'glorot_uniform'"),
+        (regularizers, "l3", "Did you mean 'l2'|Did you mean 'l1'"),
+        (metrics, "acuracy", "'binary_accuracy'"),
+    ],
+)
+def test_unknown_name_names_the_near_ones(module, typo, meant):
+    with pytest.raises(ValueError, match=meant):
+        module.get(typo)
+
+
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        (activations, "subclass ActivationFunction"),
+        (losses, "subclass Loss"),
+        (initializers, "Subclass Initializer"),
+        (regularizers, "L1, L2 or L1L2"),
+    ],
+)
+def test_plain_function_is_refused_with_advice(module, advice):
+    with pytest.raises(TypeError, match=advice):
+        module.get(lambda x: x)
+
+
+def test_custom_objects_are_looked_at_first():
+    class Mine(losses.Loss):
+        def __init__(self, power=2.0, name="mine", reduction="sum_over_batch_size"):
+            super().__init__(name, reduction)
+            self.power = power
+
+    form = losses.serialize(Mine(power=3.0))
+    assert form["class_name"] == "Mine"
+    assert losses.deserialize(form, custom_objects={"Mine": Mine}).power == 3.0
+    with pytest.raises(ValueError, match="Unknown loss 'Mine'"):
+        losses.deserialize(form)
+
+
+def test_object_that_hides_an_argument_says_so():
+    class Hiding(Configurable):
+        def __init__(self, size=1):
+            self._size = size
+
+    assert repr(Hiding()) == "Hiding(...)"
+    with pytest.raises(NotImplementedError, match="size"):
+        Hiding().get_config()
+
+
+def test_aliases_lead_to_their_entries():
+    registry = Registry("regularizer", regularizers.Regularizer, {"l1": regularizers.L1})
+    assert isinstance(registry.get("l1"), regularizers.L1)
+    assert activations.get("swish") is activations.silu
+    assert isinstance(losses.get("MSE"), losses.MeanSquaredError)
+    assert isinstance(losses.get("bce"), losses.BinaryCrossentropy)
+    assert isinstance(metrics.get("mae"), metrics.MeanAbsoluteError)
+    assert isinstance(initializers.get("normal"), initializers.RandomNormal)
+
+
+class TestReal:
+    @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), np.int64(1), True])
+    def test_takes_real_numbers_only(self, value):
+        if isinstance(value, bool):
+            with pytest.raises(TypeError, match="must be a number"):
+                real(value, "x")
+        else:
+            number = real(value, "x")
+            assert type(number) is float
+            assert number == value
+
+    @pytest.mark.parametrize("value", ["1", None, 1j, [1.0], np.array([1.0]), np.bool_(True)])
+    def test_refuses_other_types(self, value):
+        with pytest.raises(TypeError, match="x must be a number"):
+            real(value, "x")
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("interval", ["(-inf, inf)", "[0, inf)"])
+    def test_refuses_what_is_not_finite(self, value, interval):
+        with pytest.raises(ValueError, match="x must be a finite number in"):
+            real(value, "x", interval)
+
+    @pytest.mark.parametrize(
+        ("interval", "inside", "outside"),
+        [
+            ("[0, 1]", (0, 1, 0.5), (-1e-9, 1.1)),
+            ("[0, 1)", (0, 0.999), (1, -1)),
+            ("(0, 1]", (1, 1e-9), (0, 2)),
+            ("(0, 1)", (0.5,), (0, 1)),
+        ],
+    )
+    def test_brackets_include_their_bound(self, interval, inside, outside):
+        for value in inside:
+            assert real(value, "x", interval) == value
+        for value in outside:
+            with pytest.raises(ValueError, match="x must be"):
+                real(value, "x", interval)
