@@ -1,0 +1,59 @@
+"""Multilayer perceptrons at the speed of the processor.
+
+Built as in Keras, used with NumPy arrays::
+
+    from fastnn import Sequential
+    from fastnn.layers import Dense
+
+    model = Sequential([Dense(64, activation="relu"), Dense(10, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=10)
+    model.predict(x)
+"""
+
+from fastnn import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    reference,
+    regularizers,
+    utils,
+)
+from fastnn._config import available_isas, show_config, use_isa
+from fastnn._version import __version__
+from fastnn.callbacks import History
+from fastnn.layers import Input
+from fastnn.models import Sequential
+from fastnn.perceptron import NotSeparableWarning, Perceptron
+
+__all__ = [
+    "History",
+    "Input",
+    "NotSeparableWarning",
+    "Perceptron",
+    "Sequential",
+    "__version__",
+    "activations",
+    "available_isas",
+    "callbacks",
+    "datasets",
+    "initializers",
+    "kernels",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "reference",
+    "regularizers",
+    "show_config",
+    "use_isa",
+    "utils",
+]

@@ -1,0 +1,317 @@
+"""The training loop: what happens between the epochs of a fit, in Python.
+
+The steps themselves are run by the engine's trainer, many at a time. It comes back at least every
+`BUDGET` seconds, so that Ctrl-C is heard and progress shown, and after each step only where a
+callback asks for batches.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import losses, metrics, optimizers
+from fastnn._validation import check_memory, whole_number
+from fastnn.program import (
+    ActivationOp,
+    Dataset,
+    DenseOp,
+    DropoutOp,
+    Engine,
+    Objective,
+    OptimizerState,
+    Parameter,
+    Program,
+    Trainer,
+)
+from fastnn.utils import generator
+
+if TYPE_CHECKING:
+    from fastnn.callbacks import CallbackList, Logs
+    from fastnn.losses import Loss
+    from fastnn.metrics import Metric
+    from fastnn.models import Sequential
+    from fastnn.optimizers import Optimizer
+
+BUDGET = 0.05
+"""Seconds that a trainer may run before it comes back."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the epochs of a fit are to be run."""
+
+    batch_size: int
+    epochs: int
+    initial_epoch: int
+    shuffle: bool
+
+    def __post_init__(self) -> None:
+        whole_number(self.batch_size, "batch_size")
+        whole_number(self.epochs, "epochs")
+        whole_number(self.initial_epoch, "initial_epoch", minimum=0)
+
+
+class Compiled:
+    """What `Sequential.compile` chose, and the optimizer's state for this model.
+
+    Parameters
+    ----------
+    optimizer, loss, metrics
+        As the user gave them.
+    """
+
+    def __init__(self, optimizer: Any, loss: Any, metrics: Any) -> None:
+        self.optimizer: Optimizer = optimizers.get(optimizer)
+        self.loss: Loss | None = None if loss is None else losses.get(loss)
+        self.metrics: tuple[Metric, ...] = ()
+        self._requested = _as_list(metrics)
+        self._outputs: int | None = None
+        self._state: OptimizerState | None = None
+        self._parameters: tuple[Parameter, ...] = ()
+        self._lock = threading.Lock()
+        self._cached: tuple[tuple[Any, ...], int, Trainer] | None = None
+
+    def resolve_metrics(self, outputs: int) -> None:
+        """Choose the metrics for a model of so many outputs: "accuracy" depends on it."""
+        if self._outputs == outputs or self.loss is None:
+            return
+        chosen = tuple(
+            metrics.get(identifier, loss=self.loss, outputs=outputs)
+            for identifier in self._requested
+        )
+        _check_names(chosen)
+        self.metrics, self._outputs = chosen, outputs
+
+    def state(self, program: Program) -> OptimizerState:
+        """Return the optimizer's state, made anew if the model has other parameters by now."""
+        with self._lock:
+            if self._state is None or self._parameters != program.parameters:
+                self._state = OptimizerState(program.layout, self.optimizer.slot_values)
+                self._parameters = program.parameters
+            return self._state
+
+    def trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+        """Return a trainer for batches of at most `capacity` rows.
+
+        Raises
+        ------
+        MemoryError
+            If its workspace does not fit.
+        """
+        assert self.loss is not None
+        made = self._parameters == program.parameters
+        slots = 0 if made else len(self.optimizer.slot_values)
+        check_memory(_needed(program, capacity, slots), "training")
+        objective = Objective(self.loss, _head(self.loss, program), self.metrics)
+        return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
+
+    def cached_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+        """Return a trainer as `trainer` does, the last one again if nothing has changed.
+
+        For single steps, which would otherwise spend their time on making one. To be called
+        by one thread at a time.
+        """
+        flags = tuple(parameter.trainable for parameter in program.parameters)
+        key = (engine, self.optimizer.rule(), self.metrics, flags)
+        if self._cached is None or self._cached[0] != key or self._cached[1] < capacity:
+            self._cached = key, capacity, self.trainer(engine, program, capacity)
+        return self._cached[2]
+
+
+def _as_list(requested: Any) -> list[Any]:
+    if requested is None:
+        return []
+    return list(requested) if isinstance(requested, list | tuple) else [requested]
+
+
+def _check_names(chosen: Sequence[Metric]) -> None:
+    """Check that the metrics can be told apart in logs."""
+    names = [metric.name for metric in chosen]
+    for name in names:
+        if name == "loss" or names.count(name) > 1:
+            raise ValueError(
+                f"metrics need names of their own, got '{name}' a second time: "
+                "give one of them another with name=..."
+            )
+
+
+def _head(loss: Loss, program: Program) -> str | None:
+    """Return the activation of the program's last op, if it fuses with `loss`."""
+    last = program.ops[-1] if program.ops else None
+    if not isinstance(last, DenseOp | ActivationOp):
+        return None
+    return losses.crossentropy_head(loss, last.activation)
+
+
+def _needed(program: Program, capacity: int, slots: int) -> int:
+    """Return the bytes of gradients, slots and, for each row, values and their gradients."""
+    widths = program.inputs + sum(op.outputs for op in program.ops)
+    numbers = (1 + slots) * program.layout.size + 2 * capacity * widths
+    return numbers * program.dtype.itemsize
+
+
+def require_gradient(program: Program) -> None:
+    """Raise if an op has no gradient to train through."""
+    for op in program.ops:
+        if not isinstance(op, DropoutOp) and op.activation.name == "step":
+            raise ValueError(
+                "activation 'step' has no gradient to train by: train a threshold unit with "
+                "fastnn.Perceptron, or use 'sigmoid' or 'hard_sigmoid' in its place"
+            )
+
+
+# Data
+
+
+def batches(data: Dataset, batch_size: int) -> int:
+    """Return the number of batches of `data`, the last of which may be smaller."""
+    return -(-len(data) // batch_size)
+
+
+def part(data: Dataset, start: int, stop: int) -> Dataset:
+    """Return rows `start` to `stop` of `data`, as views."""
+    weights = None if data.weights is None else data.weights[start:stop]
+    return Dataset(data.x[start:stop], data.y[start:stop], weights)
+
+
+def split(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
+    """Return all rows but the last `fraction` of them, and these.
+
+    Raises
+    ------
+    ValueError
+        If one of the two would be empty.
+    """
+    count = len(data)
+    at = math.floor(count * (1 - fraction))
+    if not 0 < at < count:
+        raise ValueError(
+            f"validation_split={fraction} of {count} samples leaves {at} to train on and "
+            f"{count - at} to validate on: both need at least 1"
+        )
+    return part(data, 0, at), part(data, at, count)
+
+
+# Loops
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """Runs a trainer over data and tells the callbacks."""
+
+    model: Sequential
+    trainer: Trainer
+    metrics: Sequence[Metric]
+    callbacks: CallbackList
+
+    def fit(
+        self,
+        optimizer: Optimizer,
+        data: Dataset,
+        validation: Dataset | None,
+        plan: Plan,
+    ) -> None:
+        """Train from epoch `plan.initial_epoch` to the last, or until a callback stops it."""
+        logs: Logs = {}
+        self.model.stop_training = False
+        self.callbacks.on_train_begin()
+        for epoch in range(plan.initial_epoch, plan.epochs):
+            self.callbacks.on_epoch_begin(epoch)
+            logs = self._train_epoch(optimizer, data, plan)
+            if validation is not None:
+                values = self.evaluate(validation, plan.batch_size)
+                logs |= {f"val_{name}": value for name, value in values.items()}
+            self.callbacks.on_epoch_end(epoch, logs)
+            if self.model.stop_training:
+                break
+        self.callbacks.on_train_end(logs)
+
+    def _train_epoch(self, optimizer: Optimizer, data: Dataset, plan: Plan) -> Logs:
+        order = generator().permutation(len(data)) if plan.shuffle else None
+        self._reset()
+        run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
+        run(optimizer, data, order, plan.batch_size)
+        return self.logs()
+
+    def _train_by_time(
+        self, optimizer: Optimizer, data: Dataset, order: np.ndarray | None, batch_size: int
+    ) -> None:
+        """Run the steps of an epoch, as many at a time as the budget allows."""
+        steps = batches(data, batch_size)
+        rows = optimizer.hyperparameters(optimizer.iterations, steps)
+        done = 0
+        while done < steps:
+            done += self.trainer.train(data, order, batch_size, done, rows[done:], BUDGET)
+            self.callbacks.on_progress(done, steps, self.logs(quick=True))
+            if self.model.stop_training:
+                break
+
+    def _train_by_batch(
+        self, optimizer: Optimizer, data: Dataset, order: np.ndarray | None, batch_size: int
+    ) -> None:
+        """Run the steps of an epoch one by one, for callbacks that ask for batches."""
+        steps = batches(data, batch_size)
+        for step in range(steps):
+            self.callbacks.on_train_batch_begin(step)
+            row = optimizer.hyperparameters(optimizer.iterations, 1)
+            self.trainer.train(data, order, batch_size, step, row, BUDGET)
+            self.callbacks.on_train_batch_end(step, self.logs())
+            self.callbacks.on_progress(step + 1, steps, self.logs(quick=True))
+            if self.model.stop_training:
+                break
+
+    def evaluate(self, data: Dataset, batch_size: int) -> Logs:
+        """Return loss and metrics over all of `data`."""
+        self._reset()
+        self.callbacks.on_test_begin()
+        steps = batches(data, batch_size)
+        done = 0
+        while done < steps:
+            if self.callbacks.test_batches:
+                self._evaluate_batch(data, batch_size, done)
+                done += 1
+            else:
+                done += self.trainer.evaluate(data, batch_size, done, BUDGET)
+        logs = self.logs()
+        self.callbacks.on_test_end(logs)
+        return logs
+
+    def _evaluate_batch(self, data: Dataset, batch_size: int, step: int) -> None:
+        self.callbacks.on_test_batch_begin(step)
+        batch = part(data, step * batch_size, (step + 1) * batch_size)
+        self.trainer.evaluate(batch, batch_size, 0, BUDGET)
+        self.callbacks.on_test_batch_end(step, self.logs())
+
+    def train_on_batch(self, optimizer: Optimizer, data: Dataset) -> Logs:
+        """Take one step over all of `data`."""
+        self._reset()
+        row = optimizer.hyperparameters(optimizer.iterations, 1)
+        self.trainer.train(data, None, len(data), 0, row, BUDGET)
+        return self.logs()
+
+    def _reset(self) -> None:
+        self.trainer.reset()
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def logs(self, quick: bool = False) -> Logs:
+        """Return loss and metrics over the rows since the last reset.
+
+        If `quick`, leave out the metrics that have to be worked out from all of them.
+        """
+        totals, rows = self.trainer.totals, self.trainer.rows
+        values: Logs = {"loss": float(totals[0]) / rows}
+        for metric, total in zip(self.metrics, totals[1:], strict=True):
+            if metric.kernel is not None:
+                metric.reset_state()
+                metric.accumulate(float(total), rows)
+            elif quick:
+                continue
+            values[metric.name] = metric.result()
+        return values

@@ -1,0 +1,327 @@
+"""Layers: declarations, shapes, weights, configuration, names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnn import _naming, layers, regularizers
+from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Layer
+from fastnn.models import Sequential
+from fastnn.program import ActivationOp, DenseOp, DropoutOp
+from fastnn.utils import set_random_seed
+
+EVERY_LAYER = [
+    (lambda **options: Dense(3, **options), (None, 5), (None, 3), 18),
+    (lambda **options: Dense(3, use_bias=False, **options), (None, 5), (None, 3), 15),
+    (lambda **options: Activation("tanh", **options), (None, 5), (None, 5), 0),
+    (lambda **options: Dropout(0.5, **options), (None, 5), (None, 5), 0),
+    (lambda **options: Flatten(**options), (None, 4, 3), (None, 12), 0),
+]
+
+
+@pytest.fixture(params=EVERY_LAYER, ids=["dense", "dense_no_bias", "activation", "dropout", "flat"])
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def fresh_names():
+    _naming.clear_session()
+    yield
+    _naming.clear_session()
+
+
+class TestContract:
+    """What holds for every layer."""
+
+    def test_every_layer_is_covered(self):
+        covered = {type(make()) for make, *_ in EVERY_LAYER} | {Input}
+        assert covered == {
+            cls
+            for cls in vars(layers).values()
+            if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
+        }
+
+    def test_shapes_and_parameter_count(self, case):
+        make, input_shape, output_shape, count = case
+        layer = make()
+        assert layer.compute_output_shape(input_shape) == output_shape
+        assert not layer.built
+        layers.build_layers([layer], input_shape, np.dtype(np.float32))
+        assert layer.built
+        assert layer.input_shape == input_shape
+        assert layer.output_shape == output_shape
+        assert layer.count_params() == count
+        assert sum(w.size for w in layer.get_weights()) == count
+
+    def test_config_makes_an_equal_layer(self, case):
+        layer = case[0](name="given", trainable=False, input_shape=case[1][1:])
+        config = layers.serialize(layer)
+        twin = layers.deserialize(config)
+        assert type(twin) is type(layer)
+        assert twin.name == "given"
+        assert not twin.trainable
+        assert twin.input_shape == case[1]
+        assert layers.serialize(twin) == config
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_a_training_step_runs(self, case, dtype):
+        make, input_shape, _, _count = case
+        model = Sequential([Input(input_shape[1:]), make(), Flatten(), Dense(2)], dtype=dtype)
+        model.compile("sgd", "mean_squared_error")
+        before = model.get_weights()
+        x = np.ones((4, *input_shape[1:]))
+        loss = model.train_on_batch(x, np.full((4, 2), 7.0))
+        assert loss > 0
+        moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+        assert all(moved)
+        assert model.predict(x, verbose=0).dtype == dtype
+
+    def test_trainable_reaches_the_parameters(self, case):
+        make, input_shape, *_ = case
+        layer = make()
+        layers.build_layers([layer], input_shape, np.dtype(np.float32))
+        layer.trainable = False
+        assert layer.trainable_weights == []
+        assert layer.non_trainable_weights == layer.weights
+        layer.trainable = True
+        assert layer.trainable_weights == layer.weights
+
+    def test_get_and_set_weights(self, case):
+        make, input_shape, *_ = case
+        layer = make()
+        layers.build_layers([layer], input_shape, np.dtype(np.float64))
+        values = [np.full(w.shape, 1.5) for w in layer.get_weights()]
+        layer.set_weights(values)
+        for got, want in zip(layer.get_weights(), values, strict=True):
+            np.testing.assert_array_equal(got, want)
+        with pytest.raises(ValueError, match="got"):
+            layer.set_weights([*values, np.zeros(1)])
+
+
+class TestNames:
+    def test_count_as_those_of_keras(self, fresh_names):
+        names = [layer.name for layer in (Dense(1), Dense(1), Dropout(0.1), Dense(1), Flatten())]
+        assert names == ["dense", "dense_1", "dropout", "dense_2", "flatten"]
+
+    def test_of_user_classes_are_in_snake_case(self, fresh_names):
+        class RBFLayer2D(Dense):
+            pass
+
+        assert RBFLayer2D(1).name == "rbf_layer2_d"
+        assert RBFLayer2D(1).name == "rbf_layer2_d_1"
+
+    def test_given_names_do_not_count(self, fresh_names):
+        Dense(1, name="mine")
+        assert Dense(1).name == "dense"
+
+    def test_wrong_type(self):
+        with pytest.raises(TypeError, match="name must be a str, got 3"):
+            Dense(1, name=3)
+
+
+class TestDense:
+    def test_kernel_and_bias_are_read_only_and_current(self):
+        layer = Dense(2, input_dim=3)
+        model = Sequential([layer])
+        view = layer.kernel
+        with pytest.raises(ValueError, match="read-only"):
+            view[0, 0] = 1.0
+        model.set_weights([np.full((3, 2), 2.0), np.ones(2)])
+        np.testing.assert_array_equal(view, np.full((3, 2), 2.0))
+        np.testing.assert_array_equal(layer.bias, [1.0, 1.0])
+
+    def test_setters_reach_the_engine(self):
+        layer = Dense(2, input_dim=2)
+        model = Sequential([layer])
+        x = np.ones((1, 2), np.float32)
+        model(x)
+        layer.kernel = [[1, 2], [3, 4]]
+        layer.bias = np.array([10.0, 20.0])
+        np.testing.assert_array_equal(model(x), [[14.0, 26.0]])
+
+    def test_setter_checks_the_shape(self):
+        layer = Dense(2, name="d", input_dim=3)
+        Sequential([layer])
+        before = layer.kernel.copy()
+        with pytest.raises(ValueError, match=r"Dense 'd' expects 'kernel' of shape \(3, 2\), got"):
+            layer.kernel = np.zeros((2, 3))
+        with pytest.raises(ValueError, match="'kernel' of shape"):
+            layer.kernel = 1.0
+        np.testing.assert_array_equal(layer.kernel, before)
+
+    def test_before_the_build(self):
+        layer = Dense(2, name="d")
+        for access in (lambda: layer.kernel, lambda: layer.bias, layer.count_params):
+            with pytest.raises(ValueError, match=r"Dense 'd' has no .* yet: build"):
+                access()
+        with pytest.raises(ValueError, match="yet: build"):
+            layer.kernel = np.zeros((1, 2))
+
+    def test_without_bias(self):
+        layer = Dense(2, use_bias=False, input_dim=3)
+        Sequential([layer])
+        assert layer.bias is None
+        assert len(layer.get_weights()) == 1
+        with pytest.raises(ValueError, match="use_bias=True"):
+            layer.bias = np.zeros(2)
+
+    def test_initializers(self):
+        layer = Dense(2, kernel_initializer="ones", bias_initializer="ones", input_dim=3)
+        Sequential([layer])
+        np.testing.assert_array_equal(layer.kernel, np.ones((3, 2)))
+        np.testing.assert_array_equal(layer.bias, np.ones(2))
+
+    def test_regularizers_go_to_the_parameters(self):
+        layer = Dense(2, kernel_regularizer="l2", bias_regularizer=regularizers.L1(0.5))
+        layers.build_layers([layer], (None, 3), np.dtype(np.float32))
+        kernel, bias = layer.weights
+        assert (kernel.name, bias.name) == ("kernel", "bias")
+        assert kernel.regularizer.l2 == pytest.approx(0.01)
+        assert bias.regularizer.l1 == pytest.approx(0.5)
+
+    def test_lowers_to_one_op(self):
+        layer = Dense(2, activation="relu")
+        layers.build_layers([layer], (None, 3), np.dtype(np.float32))
+        (op,) = layer.lower((None, 3))
+        assert isinstance(op, DenseOp)
+        assert (op.inputs, op.outputs, op.activation.name) == (3, 2, "relu")
+        assert op.parameters == tuple(layer.weights)
+
+    def test_wrong_number_of_features_once_built(self):
+        layer = Dense(2, name="d")
+        layers.build_layers([layer], (None, 64), np.dtype(np.float32))
+        with pytest.raises(ValueError, match=r"'d' expects inputs of shape \(n, 64\), got \(n, 63"):
+            layer.compute_output_shape((None, 63))
+
+    @pytest.mark.parametrize("layer", [Dense(2), Activation("relu")])
+    def test_images_are_told_to_flatten(self, layer):
+        with pytest.raises(ValueError, match=r"got \(n, 28, 28\): add a Flatten layer"):
+            layer.compute_output_shape((None, 28, 28))
+
+
+class TestActivation:
+    def test_lowers_to_one_op(self):
+        (op,) = Activation("softmax").lower((None, 3))
+        assert isinstance(op, ActivationOp)
+        assert (op.inputs, op.outputs, op.activation.name) == (3, 3, "softmax")
+
+    def test_linear_is_nothing(self):
+        assert Activation("linear").lower((None, 3)) == []
+
+
+class TestDropout:
+    def test_lowers_to_one_op(self):
+        (op,) = Dropout(0.25, seed=7).lower((None, 3))
+        assert isinstance(op, DropoutOp)
+        assert (op.inputs, op.outputs, op.rate, op.seed) == (3, 3, 0.25, 7)
+
+    def test_rate_zero_is_nothing(self):
+        assert Dropout(0).lower((None, 3)) == []
+
+    def test_unseeded_follow_the_global_generator(self):
+        seeds = []
+        for _ in range(2):
+            set_random_seed(3)
+            ops = [Dropout(0.5).lower((None, 3))[0] for _ in range(2)]
+            seeds.append([op.seed for op in ops])
+        assert seeds[0] == seeds[1]
+        assert seeds[0][0] != seeds[0][1]
+
+    @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
+    def test_rate_out_of_range(self, rate):
+        with pytest.raises(ValueError, match="rate"):
+            Dropout(rate)
+
+    @pytest.mark.parametrize(
+        ("seed", "error"), [(-1, ValueError), (2**64, ValueError), ("a", TypeError)]
+    )
+    def test_bad_seed(self, seed, error):
+        with pytest.raises(error, match="seed"):
+            Dropout(0.5, seed=seed)
+
+
+class TestShapes:
+    def test_input_dim_is_short_for_input_shape(self):
+        assert Dense(2, input_dim=3).input_shape == Dense(2, input_shape=[3]).input_shape
+
+    def test_both_at_once(self):
+        with pytest.raises(ValueError, match="got both"):
+            Dense(2, input_dim=3, input_shape=(3,))
+
+    @pytest.mark.parametrize(
+        ("shape", "error"),
+        [
+            (4, TypeError),
+            ("4", TypeError),
+            ((), ValueError),
+            ((0,), ValueError),
+            ((2.5,), ValueError),
+        ],
+    )
+    def test_bad_input_shape(self, shape, error):
+        with pytest.raises(error, match="shape"):
+            Input(shape=shape)
+        with pytest.raises(error, match="shape"):
+            Dense(2, input_shape=shape)
+
+    def test_input_round_trip(self):
+        twin = layers.deserialize(layers.serialize(Input((28, 28), name="pixels")))
+        assert twin.input_shape == (None, 28, 28)
+        assert twin.name == "pixels"
+
+
+class TestBuild:
+    def test_one_block_on_cache_lines(self):
+        stack = [Dense(5), Dense(3)]
+        layers.build_layers(stack, (None, 4), np.dtype(np.float64))
+        parameters = [p for layer in stack for p in layer.weights]
+        assert len({p.block for p in parameters}) == 1
+        for parameter in parameters:
+            assert parameter.value.ctypes.data % 64 == 0
+
+    def test_all_or_nothing(self):
+        class Failing(layers.initializers.Initializer):
+            def __call__(self, shape, dtype="float32"):
+                raise ArithmeticError("no values today")
+
+        stack = [Dense(5), Dense(3, kernel_initializer=Failing())]
+        with pytest.raises(ArithmeticError):
+            layers.build_layers(stack, (None, 4), np.dtype(np.float32))
+        assert not any(layer.built for layer in stack)
+        assert stack[0].weights == []
+
+    def test_layers_of_another_dtype_cannot_be_shared(self):
+        layer = Dense(3, name="d", input_dim=2)
+        Sequential([layer])
+        with pytest.raises(ValueError, match=r"'d' was built in float32 .* float64"):
+            Sequential([layer], dtype="float64")
+
+    def test_base_class_asks_for_an_implementation(self):
+        with pytest.raises(NotImplementedError, match="Layer must implement lower"):
+            Layer().lower((None, 1))
+        with pytest.raises(NotImplementedError, match="Layer must implement compute_output_shape"):
+            Layer().compute_output_shape((None, 1))
+
+    def test_a_user_layer_of_existing_ops(self):
+        class Scale(Layer):
+            """Multiplies all features by one matrix that begins as ones."""
+
+            def compute_output_shape(self, input_shape):
+                return input_shape
+
+            def build(self, input_shape):
+                width = input_shape[-1]
+                self.matrix = self.add_weight(
+                    name="matrix", shape=(width, width), initializer="ones"
+                )
+
+            def lower(self, input_shape):
+                width = input_shape[-1]
+                linear = Activation("linear").activation
+                return [DenseOp(width, width, self.matrix, None, linear)]
+
+        model = Sequential([Input((2,)), Scale(), Dense(1, kernel_initializer="ones")])
+        np.testing.assert_array_equal(model(np.array([[1.0, 2.0]])), [[6.0]])
+        assert model.count_params() == 7
