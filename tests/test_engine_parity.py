@@ -7,7 +7,6 @@ import pytest
 
 from fastnn import activations, losses, metrics, optimizers, regularizers
 from fastnn._checks import ACTIVATIONS
-from fastnn.native.dispatch import available_isas, use_isa
 from fastnn.native.engine import NativeEngine
 from fastnn.program import (
     ActivationOp,
@@ -25,12 +24,6 @@ from fastnn.reference.engine import ReferenceEngine
 ENGINES = (NativeEngine, ReferenceEngine)
 FORWARD = {"float32": 2e-5, "float64": 1e-12}
 TRAINED = {"float32": 3e-4, "float64": 1e-10}
-
-
-@pytest.fixture(params=available_isas())
-def isa(request):
-    with use_isa(request.param):
-        yield request.param
 
 
 def make_program(widths, dtype, names, seed=0, dropout=0.0, regularizer=None, bias=True):
@@ -192,7 +185,9 @@ LOSSES = [
 
 @pytest.mark.parametrize("dtype", TRAINED)
 @pytest.mark.parametrize(
-    ("loss", "activation", "head", "kind"), LOSSES, ids=[f"{c[0].name}-{c[1]}-{c[2]}" for c in LOSSES]
+    ("loss", "activation", "head", "kind"),
+    LOSSES,
+    ids=[f"{case[0].name}-{case[1]}-{case[2]}" for case in LOSSES],
 )
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("width", [1, 2, 10, 33])

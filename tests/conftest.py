@@ -1,0 +1,20 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+import fastnn
+from fastnn.native.dispatch import available_isas, use_isa
+
+
+@pytest.fixture(params=available_isas())
+def isa(request):
+    """Run the test under each instruction set that this machine has."""
+    with use_isa(request.param):
+        yield request.param
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed():
+    fastnn.utils.set_random_seed(1234)
