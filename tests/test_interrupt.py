@@ -1,0 +1,64 @@
+"""Ctrl-C during a fit: it stops, and leaves the model at the last finished step."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+
+import numpy as np
+import pytest
+
+from fastnn import Sequential, utils
+from fastnn.layers import Dense
+
+
+def make_model(engine):
+    utils.set_random_seed(3)
+    model = Sequential(
+        [Dense(256, "relu", input_dim=300), Dense(256, "tanh"), Dense(10, "softmax")],
+        engine=engine,
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def interrupt_after(seconds):
+    timer = threading.Timer(seconds, _thread.interrupt_main)
+    timer.daemon = True
+    timer.start()
+
+
+# The second batch size makes one step of a good part of a second, to be left half way.
+@pytest.mark.parametrize("batch_size", [32, 30_000])
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_ctrl_c_leaves_the_last_finished_step(engine, batch_size):
+    rng = np.random.default_rng(0)
+    rows = 60_000
+    x = rng.normal(size=(rows, 300)).astype(np.float32)
+    y = rng.integers(0, 10, size=rows)
+    model = make_model(engine)
+    interrupt_after(0.3)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=batch_size, epochs=10_000, verbose=0, shuffle=False)
+    steps = model.optimizer.iterations
+    twin = make_model(engine)
+    whole, rest = divmod(steps * batch_size, rows)
+    if whole:
+        twin.fit(x, y, batch_size=batch_size, epochs=whole, verbose=0, shuffle=False)
+    if rest:
+        twin.fit(x[:rest], y[:rest], batch_size=batch_size, verbose=0, shuffle=False)
+    assert twin.optimizer.iterations == steps
+    assert len(model.history.epoch) == whole
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit(x[:64], y[:64], verbose=0)  # and it can go on
+
+
+def test_ctrl_c_during_predict():
+    model = make_model("native")
+    x = np.ones((200_000, 300), np.float32)
+    interrupt_after(0.05)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(1000):
+            model.predict(x)
+    assert model.predict(x[:1]).shape == (1, 10)
