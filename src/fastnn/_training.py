@@ -74,8 +74,20 @@ class Compiled:
         self._outputs: int | None = None
         self._state: OptimizerState | None = None
         self._parameters: tuple[Parameter, ...] = ()
+        self._renew()
+        if self.loss is not None:
+            _check_reduction(self.loss)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
         self._cached: tuple[tuple[Any, ...], int, Trainer] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_cached")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._renew()
 
     def resolve_metrics(self, outputs: int) -> None:
         """Choose the metrics for a model of so many outputs: "accuracy" depends on it."""
@@ -128,6 +140,15 @@ def _as_list(requested: Any) -> list[Any]:
     if requested is None:
         return []
     return list(requested) if isinstance(requested, list | tuple) else [requested]
+
+
+def _check_reduction(loss: Loss) -> None:
+    """Check that the loss means over the batch, as a training step does."""
+    if loss.reduction not in ("sum_over_batch_size", "mean"):
+        raise ValueError(
+            "training takes the mean loss of a batch: expected a loss with "
+            f"reduction='sum_over_batch_size', got {loss.reduction!r}"
+        )
 
 
 def _check_names(chosen: Sequence[Metric]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,11 +116,9 @@ class Sequential:
         self._built_shape: Shape | None = None
         self._trainable = bool(trainable)
         self._compiled: _training.Compiled | None = None
-        self._build_lock = threading.RLock()
-        self._training_lock = threading.Lock()
         self._inputs = self._outputs = 0
-        self._discard_program()
-        self._passes = itertools.count(_FIRST_PASS)
+        self._passes = 0
+        self._renew()
         self.history: History | None = None
         self.stop_training = False
         for layer in layers or ():
@@ -129,6 +126,20 @@ class Sequential:
         self.name = name or automatic_name(type(self).__name__)
         if self._layers and self._known_shape() is not None:
             self.build()
+
+    def _renew(self) -> None:
+        """Make what neither copies nor files of a model take along."""
+        self._build_lock = threading.RLock()
+        self._training_lock = threading.Lock()
+        self._discard_program()
+
+    def __getstate__(self) -> dict[str, Any]:
+        left = ("_build_lock", "_training_lock", "_forward", "_running")
+        return {name: value for name, value in vars(self).items() if name not in left}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._renew()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -816,7 +827,8 @@ class Sequential:
 
     def _with_dropout(self, program: Program, x: np.ndarray) -> np.ndarray:
         """Return the outputs for `x` as in a training step, op by op."""
-        number = next(self._passes)
+        number = _FIRST_PASS + self._passes
+        self._passes += 1
         for op in program.ops:
             if isinstance(op, DropoutOp):
                 x = dropout(x, op.rate, op.seed, number)

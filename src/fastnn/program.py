@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from fastnn.activations import ActivationFunction
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
@@ -85,9 +87,31 @@ class Parameter:
         view.flags.writeable = False
         return view
 
-    def assign(self, value: np.ndarray) -> None:
-        """Copy `value`, of exactly this parameter's shape, into the block."""
-        self.array[...] = value
+    def numpy(self) -> np.ndarray:
+        """Return a copy of the values."""
+        return self.value.copy()
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        array = self.value if dtype is None else self.value.astype(dtype, copy=False)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        return f"<Parameter name={self.name}, shape={self.shape}>"
+
+    def assign(self, value: ArrayLike) -> None:
+        """Copy `value` into the block.
+
+        Raises
+        ------
+        ValueError
+            If it does not have exactly this parameter's shape.
+        """
+        array = np.asarray(value)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"parameter '{self.name}' expects values of shape {self.shape}, got {array.shape}"
+            )
+        self.array[...] = array
         assert self.block is not None
         self.block.touch()
 
@@ -129,6 +153,15 @@ class ParameterBlock:
         for parameter in parameters:
             parameter.block = self
             parameter.offset = layout.offsets[parameter]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"data": np.array(self.data), "version": self.version}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the values over into memory that is aligned and padded as engines need it."""
+        self.data = aligned_zeros(state["data"].size, state["data"].dtype)
+        self.data[...] = state["data"]
+        self.version = state["version"]
 
     def touch(self) -> None:
         """Say that values have changed, so that engines renew what they derived from them."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn._naming import clear_session
 from fastnn._validation import whole_number
+
+__all__ = ["clear_session", "generator", "set_random_seed"]
 
 _generator = np.random.default_rng()
 
