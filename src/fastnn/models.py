@@ -18,6 +18,7 @@ from fastnn._summary import print_summary
 from fastnn.callbacks import CallbackList, History
 from fastnn.engines import get_engine
 from fastnn.layers import Input, Layer, Shape
+from fastnn.native.engine import FastCall, NativeEngine
 from fastnn.program import (
     ActivationOp,
     Dataset,
@@ -49,7 +50,7 @@ _FIRST_PASS = 2**63
 """Where ``model(x, training=True)`` begins to count: masks other than those of training steps."""
 
 
-class Sequential:
+class Sequential(FastCall):
     """A stack of layers.
 
     Parameters
@@ -97,7 +98,6 @@ class Sequential:
     [False, True, True, False]
     """
 
-    _forward: Callable[[np.ndarray, np.ndarray], None] | None
     _running: tuple[Engine, Program] | None
 
     def __init__(
@@ -116,7 +116,6 @@ class Sequential:
         self._built_shape: Shape | None = None
         self._trainable = bool(trainable)
         self._compiled: _training.Compiled | None = None
-        self._inputs = self._outputs = 0
         self._passes = 0
         self._renew()
         self.history: History | None = None
@@ -134,7 +133,7 @@ class Sequential:
         self._discard_program()
 
     def __getstate__(self) -> dict[str, Any]:
-        left = ("_build_lock", "_training_lock", "_forward", "_running")
+        left = ("_build_lock", "_training_lock", "_running")
         return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -255,12 +254,13 @@ class Sequential:
             engine = self._engine_class(program)
             self._built_shape = shape
             self._running = engine, program
-            self._inputs, self._outputs = program.inputs, program.outputs
-            self._forward = engine.forward
+            # Inputs of more axes have to be reshaped first.
+            flat = len(shape) == 2
+            self._native = engine if flat and isinstance(engine, NativeEngine) else None
 
     def _discard_program(self) -> None:
         """Forget what was derived from the layers; the next use builds it anew."""
-        self._forward = None
+        self._native = None
         self._running = None
 
     def _ready(self, shape: Shape | None = None) -> tuple[Engine, Program]:
@@ -732,35 +732,14 @@ class Sequential:
 
     # Predicting
 
-    def predict(
+    def _predict(
         self,
         x: ArrayLike,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        callbacks: Sequence[Callback] | None = None,
+        batch_size: int | None,
+        verbose: str | int,
+        callbacks: Sequence[Callback] | None,
     ) -> np.ndarray:
-        """Return the outputs for `x`.
-
-        Parameters
-        ----------
-        x : array_like of shape (n, features)
-            Finite numbers, as in `fit`; n may be 0.
-        batch_size : int, optional
-            Samples that are handed to the engine at a time. Default: 32 if callbacks ask for
-            batches, else 4096.
-        verbose : {"auto", 0, 1, 2}, default "auto"
-            1 and 2 print the time it took; "auto" is silent.
-        callbacks : sequence of Callback, optional
-
-        Returns
-        -------
-        ndarray of shape (n, outputs), of the model's dtype
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `x` is not as described, or the model does not know the shape of its input yet.
-        """
+        """Predict where `FastCall.predict` cannot do so at once."""
         if batch_size is not None:
             _validation.whole_number(batch_size, "batch_size")
         shape = self._resolve_shape()
@@ -789,34 +768,8 @@ class Sequential:
         features = _validation.rows(x, _sample(shape), self._dtype)
         return _forwarded(*self._ready(), features)
 
-    def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """Return the outputs for `x`, with the least work around the computation.
-
-        Parameters
-        ----------
-        x : array_like of shape (n, features)
-            Not searched for NaN and infinity: they go through the network. A model that does
-            not know the shape of its input yet is built for that of `x`.
-        training : bool, default False
-            Let `Dropout` layers act, with another mask at each call.
-
-        Returns
-        -------
-        ndarray of shape (n, outputs), of the model's dtype
-        """
-        forward = self._forward
-        if (
-            forward is not None
-            and not training
-            and type(x) is np.ndarray
-            and x.dtype is self._dtype
-            and x.ndim == 2
-            and x.shape[1] == self._inputs
-            and x.flags.c_contiguous
-        ):
-            out = np.empty((len(x), self._outputs), self._dtype)
-            forward(x, out)
-            return out
+    def _call(self, x: ArrayLike, training: bool) -> np.ndarray:
+        """Compute where `FastCall.__call__` cannot do so at once."""
         shape = self._shape_for(x)
         self._output_width(shape)
         features = _validation.rows(x, _sample(shape), self._dtype, finite=False)

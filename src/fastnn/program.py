@@ -149,23 +149,28 @@ class ParameterBlock:
     def __init__(self, parameters: Sequence[Parameter], dtype: np.dtype) -> None:
         layout = Layout(parameters, dtype)
         self.data = layout.zeros()
-        self.version = 0
+        self.counter = np.zeros(1, dtype=np.int64)
         for parameter in parameters:
             parameter.block = self
             parameter.offset = layout.offsets[parameter]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"data": np.array(self.data), "version": self.version}
+        return {"data": np.array(self.data), "counter": self.counter}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the values over into memory that is aligned and padded as engines need it."""
         self.data = aligned_zeros(state["data"].size, state["data"].dtype)
         self.data[...] = state["data"]
-        self.version = state["version"]
+        self.counter = state["counter"]
 
     def touch(self) -> None:
         """Say that values have changed, so that engines renew what they derived from them."""
-        self.version += 1
+        self.counter += 1
+
+    @property
+    def version(self) -> int:
+        """Number of changes so far; engines watch `counter`, the array behind it."""
+        return int(self.counter[0])
 
 
 @dataclass(frozen=True, eq=False)

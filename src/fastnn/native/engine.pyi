@@ -1,5 +1,9 @@
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastnn.callbacks import Callback
 from fastnn.program import Dataset, Objective, OptimizerState, Program, UpdateRule
 
 class Trainer:
@@ -16,6 +20,17 @@ class Trainer:
         budget: float,
     ) -> int: ...
     def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int: ...
+
+class FastCall:
+    _native: NativeEngine | None
+    def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray: ...
+    def predict(
+        self,
+        x: ArrayLike,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        callbacks: Sequence[Callback] | None = None,
+    ) -> np.ndarray: ...
 
 class NativeEngine:
     name: str

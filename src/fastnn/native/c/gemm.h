@@ -50,6 +50,20 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
     }
 }
 
+/* One step along k: a row of B times a column of A. */
+INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, const REAL *b,
+                          vec (*sums)[PANEL_VECTORS], const int rows, const int vectors) {
+    vec bj[PANEL_VECTORS];
+    UNROLL
+    for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        const vec ai = FN(splat)(a[i / 3][(i % 3) * a_row]);
+        UNROLL
+        for (int j = 0; j < vectors; j++) sums[i][j] += ai * bj[j];
+    }
+}
+
 /* One tile of exactly rows x vectors registers; both are constants where this is inlined. */
 INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors) {
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
@@ -57,26 +71,40 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors) 
      * processor's base + index form and no register spills. */
     const REAL *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
     const REAL *b = t->b;
-    vec acc[TILE_ROWS][PANEL_VECTORS];
+    /* A chain of sums waits four cycles for each addition, and two can begin in a cycle: tiles of
+     * few rows need several chains, which take turns along k. */
+    const int chains = rows == 1 ? 4 : rows <= 3 ? 2 : 1;
+    vec sums[TILE_ROWS > 6 ? TILE_ROWS : 6][PANEL_VECTORS];
     UNROLL
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < chains * rows; i++)
         UNROLL
-        for (int j = 0; j < vectors; j++) acc[i][j] = (vec){0};
+        for (int j = 0; j < vectors; j++) sums[i][j] = (vec){0};
 
-    for (int64_t p = t->k; p > 0; p--) {
-        vec bj[PANEL_VECTORS];
+    int64_t p = t->k;
+    for (; p >= chains; p -= chains) {
         UNROLL
-        for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const vec ai = FN(splat)(a[i / 3][(i % 3) * a_row]);
+        for (int chain = 0; chain < chains; chain++) {
+            FN(tile_step)(a, a_row, b, sums + chain * rows, rows, vectors);
+            b += b_row;
             UNROLL
-            for (int j = 0; j < vectors; j++) acc[i][j] += ai * bj[j];
+            for (int i = 0; i < 4; i++) a[i] += a_col;
         }
+    }
+    for (; p > 0; p--) {
+        FN(tile_step)(a, a_row, b, sums, rows, vectors);
         b += b_row;
         UNROLL
         for (int i = 0; i < 4; i++) a[i] += a_col;
     }
+    vec acc[TILE_ROWS][PANEL_VECTORS];
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            acc[i][j] = sums[i][j];
+            UNROLL
+            for (int chain = 1; chain < chains; chain++) acc[i][j] += sums[chain * rows + i][j];
+        }
 
     UNROLL
     for (int j = 0; j < vectors; j++) {

@@ -89,6 +89,13 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
 #endif
 
 /* Sums run over the lanes in halves, so that their order is fixed. */
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+INLINE REAL FN(sum)(vec x) { return _mm512_reduce_add_ps(x); }
+INLINE REAL FN(max)(vec x) { return _mm512_reduce_max_ps(x); }
+#elif defined(__AVX512F__)
+INLINE REAL FN(sum)(vec x) { return _mm512_reduce_add_pd(x); }
+INLINE REAL FN(max)(vec x) { return _mm512_reduce_max_pd(x); }
+#else
 INLINE REAL FN(sum)(vec x) {
     REAL lanes[LANES];
     FN(store)(lanes, x);
@@ -104,6 +111,7 @@ INLINE REAL FN(max)(vec x) {
             lanes[i] = lanes[i] < lanes[i + half] ? lanes[i + half] : lanes[i];
     return lanes[0];
 }
+#endif
 
 /* A vector of which only `columns` lanes, if fewer than all, belong to the array. */
 INLINE vec FN(load_columns)(const REAL *p, int64_t columns) {
