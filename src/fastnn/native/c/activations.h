@@ -122,6 +122,16 @@ INLINE REAL FN(row_max)(const REAL *x, int64_t columns) {
     return FN(max)(largest);
 }
 
+/* As row_max, but NaN if there is any in the row. */
+INLINE REAL FN(row_max_or_nan)(const REAL *x, int64_t columns) {
+    vec unordered = {0};
+    for (int64_t j = 0; j < columns; j += LANES) {
+        const vec v = FN(load_columns)(x + j, columns - j);
+        unordered = FN(select)(v == v, unordered, FN(splat)(1));
+    }
+    return FN(max)(unordered) > 0 ? (REAL)NAN : FN(row_max)(x, columns);
+}
+
 /* e = exp(x - shift), whose sum is returned; e may be NULL or x. */
 INLINE REAL FN(row_exp)(const REAL *x, REAL shift, REAL *e, int64_t columns) {
     vec sum = {0};

@@ -193,21 +193,44 @@ static void FN(gemm)(const fnn_gemm *g) {
     } while (k0 < g->k);
 }
 
+/* One panel of whole rows of B. The rows are far apart: asking for them early hides the wait. */
+INLINE void FN(pack_rows)(int64_t k, int64_t width, const REAL *b, int64_t b_row, REAL *out) {
+    for (int64_t p = 0; p < k; p++, b += b_row, out += PANEL_WIDTH) {
+        UNROLL
+        for (int64_t j = 0; j < PANEL_WIDTH; j += LANES) {
+            __builtin_prefetch(b + 16 * b_row + j);
+            FN(store)(out + j, j < width ? FN(load_columns)(b + j, width - j) : (vec){0});
+        }
+    }
+}
+
+/* One panel of columns of B that lie in memory as rows, a square of LANES by LANES at a time, so
+ * that each line is read and written while it is in the first-level cache. */
+INLINE void FN(pack_columns)(int64_t k, int64_t width, const REAL *b, int64_t b_row, int64_t b_col,
+                             REAL *out) {
+    for (int64_t p0 = 0; p0 < k; p0 += LANES) {
+        const int64_t p1 = p0 + LANES < k ? p0 + LANES : k;
+        for (int64_t j = 0; j < width; j++)
+            for (int64_t p = p0; p < p1; p++) out[p * PANEL_WIDTH + j] = b[p * b_row + j * b_col];
+        for (int64_t p = p0; p < p1; p++)
+            for (int64_t j = width; j < PANEL_WIDTH; j++) out[p * PANEL_WIDTH + j] = 0;
+    }
+}
+
 /* Panels one after the other, each k rows of PANEL_WIDTH, the last filled up with zeros. */
 static void FN(pack)(int64_t k, int64_t n, const void *source, int64_t b_row, int64_t b_col,
                      void *packed) {
     const REAL *b = source;
     REAL *out = packed;
-    for (int64_t column = 0; column < n; column += PANEL_WIDTH, b += PANEL_WIDTH * b_col) {
+    for (int64_t column = 0; column < n; column += PANEL_WIDTH) {
         const int64_t width = n - column < PANEL_WIDTH ? n - column : PANEL_WIDTH;
-        for (int64_t p = 0; p < k; p++, out += PANEL_WIDTH) {
-            const REAL *row = b + p * b_row;
-            if (width == PANEL_WIDTH && b_col == 1) {
-                memcpy(out, row, PANEL_WIDTH * sizeof(REAL));
-                continue;
-            }
-            for (int64_t j = 0; j < width; j++) out[j] = row[j * b_col];
-            for (int64_t j = width; j < PANEL_WIDTH; j++) out[j] = 0;
-        }
+        if (b_col != 1)
+            FN(pack_columns)(k, width, b, b_row, b_col, out);
+        else if (width == PANEL_WIDTH)
+            FN(pack_rows)(k, PANEL_WIDTH, b, b_row, out);
+        else
+            FN(pack_rows)(k, width, b, b_row, out);
+        b += PANEL_WIDTH * b_col;
+        out += PANEL_WIDTH * k;
     }
 }

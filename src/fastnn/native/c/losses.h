@@ -81,38 +81,50 @@ INLINE vec FN(targets)(const FN(loss_row) *r, int64_t j) {
     return FN(load_columns)(r->t + j, r->columns - j) * r->target_scale + r->target_shift;
 }
 
-/* sum t (lse - z); gradient p sum(t) - t with p = exp(z - lse). */
-INLINE REAL FN(categorical_from_logits)(const FN(loss_row) *r) {
-    const REAL largest = FN(row_max)(r->p, r->columns);
-    const REAL total = FN(row_exp)(r->p, largest, NULL, r->columns);
-    const REAL log_total = FN(scalar_log)(total);
-    REAL value, weight = 1;
-    if (r->t) {
-        vec sum = {0}, weights = {0};
-        for (int64_t j = 0; j < r->columns; j += LANES) {
-            const int64_t left = r->columns - j;
-            vec t = FN(targets)(r, j);
-            if (left < LANES) t = FN(keep_lanes)(left, t);
-            weights += t;
-            sum += t * (log_total - (FN(load_columns)(r->p + j, left) - largest));
-        }
-        value = FN(sum)(sum);
-        weight = FN(sum)(weights);
-    } else {
-        value = log_total - (r->p[r->label] - largest);
-    }
+/* The loss of one row from its logits z is weight * log(total) - inner, with
+ * total = sum exp(z - max), inner = sum t (z - max) and weight = sum t. The logarithms are taken
+ * later, a vector of rows at a time. */
+typedef struct {
+    REAL total[LANES], inner[LANES], weight[LANES];
+} FN(logit_rows);
+
+/* Column sums of the targets and of their products with z - max. */
+INLINE void FN(weigh_logits)(const FN(loss_row) *r, REAL largest, REAL *inner, REAL *weight) {
+    vec sum = {0}, weights = {0};
     for (int64_t j = 0; j < r->columns; j += LANES) {
         const int64_t left = r->columns - j;
-        const vec p = FN(exp)(FN(load_columns)(r->p + j, left) - largest) / total;
-        if (r->g) {
-            vec g = p * weight;
-            if (r->t) g -= FN(targets)(r, j);
-            FN(store_columns)(r->g + j, g * r->factor, left);
-        }
+        vec t = FN(targets)(r, j);
+        if (left < LANES) t = FN(keep_lanes)(left, t);
+        weights += t;
+        sum += t * (FN(load_columns)(r->p + j, left) - largest);
+    }
+    *inner = FN(sum)(sum);
+    *weight = FN(sum)(weights);
+}
+
+/* Fill place i of `rows`; write the gradient p weight - t with p = exp(z - max) / total. */
+INLINE void FN(categorical_from_logits)(const FN(loss_row) *r, FN(logit_rows) *rows, int64_t i) {
+    const REAL largest = FN(row_max)(r->p, r->columns);
+    REAL weight = 1;
+    rows->inner[i] = r->t ? 0 : r->p[r->label] - largest;
+    if (r->t) FN(weigh_logits)(r, largest, &rows->inner[i], &weight);
+    rows->weight[i] = weight;
+    /* The exponentials wait where their multiples will be; the logits are not needed any more. */
+    REAL *e = r->probabilities ? r->probabilities : r->g;
+    const REAL total = FN(row_exp)(r->p, largest, e, r->columns);
+    rows->total[i] = total;
+    if (!e) return;
+    const REAL scale = 1 / total;
+    for (int64_t j = 0; j < r->columns; j += LANES) {
+        const int64_t left = r->columns - j;
+        const vec p = FN(load_columns)(e + j, left) * scale;
         if (r->probabilities) FN(store_columns)(r->probabilities + j, p, left);
+        if (!r->g) continue;
+        vec g = p * weight;
+        if (r->t) g -= FN(targets)(r, j);
+        FN(store_columns)(r->g + j, g * r->factor, left);
     }
     if (r->g && !r->t) r->g[r->label] -= r->factor;
-    return value;
 }
 
 /* q = p / sum(p), clipped; -sum t log q. The gradient goes through the division and is zero
@@ -146,44 +158,78 @@ INLINE REAL FN(row_value)(fnn_loss kind, int from_logits, const FN(loss_row) *r)
     case FNN_BINARY_CROSSENTROPY:
         return from_logits ? FN(columnwise_loss)(FNN_BINARY_CROSSENTROPY, 1, r)
                            : FN(columnwise_loss)(FNN_BINARY_CROSSENTROPY, 0, r);
-    default:
-        return from_logits ? FN(categorical_from_logits)(r) : FN(categorical_from_probabilities)(r);
+    default: return FN(categorical_from_probabilities)(r);
     }
+}
+
+/* Row i of the arguments; the first members are set already. */
+INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) *r) {
+    const REAL weight = args->weights ? ((const REAL *)args->weights)[i] : 1;
+    r->factor = (REAL)args->scale * weight;
+    r->p = (const REAL *)args->predictions + i * args->predictions_row;
+    r->t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
+    r->label = args->labels ? args->labels[i] : 0;
+    r->g = args->gradient ? (REAL *)args->gradient + i * args->gradient_row : NULL;
+    r->probabilities = args->probabilities
+                           ? (REAL *)args->probabilities + i * args->probabilities_row
+                           : NULL;
+}
+
+/* `values` of the `count` rows from `first` on. */
+INLINE void FN(block_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
+                             int64_t count, REAL *values) {
+    const int categorical = args->from_logits && (args->kind == FNN_CATEGORICAL_CROSSENTROPY ||
+                                                  args->kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY);
+    FN(logit_rows) rows;
+    memset(&rows, 0, sizeof(rows));
+    FN(store)(rows.total, FN(splat)(1)); /* whose logarithm is taken in places without a row */
+    for (int64_t i = 0; i < count; i++) {
+        FN(point_to_row)(args, first + i, r);
+        if (categorical)
+            FN(categorical_from_logits)(r, &rows, i);
+        else
+            values[i] = FN(row_value)(args->kind, args->from_logits, r);
+    }
+    if (categorical)
+        FN(store)(values, FN(load)(rows.weight) * FN(log)(FN(load)(rows.total)) -
+                              FN(load)(rows.inner));
 }
 
 static double FN(loss)(const fnn_loss_args *args) {
     const int64_t classes = args->kind == FNN_BINARY_CROSSENTROPY ? 2 : args->columns;
-    const REAL *weights = args->weights;
     FN(loss_row) r = {
         .columns = args->columns,
         .delta = (REAL)args->delta,
         .target_scale = (REAL)(1 - args->label_smoothing),
         .target_shift = (REAL)(args->label_smoothing / (double)classes),
     };
+    const REAL *weights = args->weights;
     double total = 0;
-    for (int64_t i = 0; i < args->rows; i++) {
-        const REAL weight = weights ? weights[i] : 1;
-        r.factor = (REAL)args->scale * weight;
-        r.p = (const REAL *)args->predictions + i * args->predictions_row;
-        r.t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
-        r.label = args->labels ? args->labels[i] : 0;
-        r.g = args->gradient ? (REAL *)args->gradient + i * args->gradient_row : NULL;
-        r.probabilities = args->probabilities
-                              ? (REAL *)args->probabilities + i * args->probabilities_row
-                              : NULL;
-        const REAL value = FN(row_value)(args->kind, args->from_logits, &r);
-        if (args->values) ((REAL *)args->values)[i] = value;
-        total += (double)weight * (double)value;
+    REAL values[LANES];
+    for (int64_t first = 0; first < args->rows; first += LANES) {
+        const int64_t left = args->rows - first, count = left < LANES ? left : LANES;
+        FN(block_values)(args, &r, first, count, values);
+        for (int64_t i = 0; i < count; i++)
+            total += (weights ? (double)weights[first + i] : 1.0) * (double)values[i];
+        if (args->values)
+            memcpy((REAL *)args->values + first, values, (size_t)count * sizeof(REAL));
     }
     return total;
 }
 
 /* The first of the largest; NaN counts as larger than any number, as in NumPy. */
 INLINE int64_t FN(argmax)(const REAL *x, int64_t columns) {
-    int64_t best = 0;
-    for (int64_t j = 1; j < columns; j++)
-        best = x[best] == x[best] && !(x[j] <= x[best]) ? j : best;
-    return best;
+    const REAL largest = FN(row_max_or_nan)(x, columns);
+    if (largest != largest) {
+        for (int64_t j = 0; j < columns; j++)
+            if (x[j] != x[j]) return j;
+    }
+    int64_t j = 0;
+    for (; j + LANES <= columns; j += LANES) {
+        const int64_t lane = FN(first_set)(FN(load)(x + j) == largest);
+        if (lane < LANES) return j + lane;
+    }
+    return j + FN(first_set)(FN(load_part)(x + j, columns - j, FN(splat)(largest)) == largest);
 }
 
 /* Sum over the columns of one row, or for the categorical kinds 1 or 0. */

@@ -113,6 +113,21 @@ INLINE REAL FN(max)(vec x) {
 }
 #endif
 
+/* Number of the first lane that is set, LANES if none is. */
+INLINE int64_t FN(first_set)(ivec condition) {
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+    const unsigned lanes = _mm512_movepi32_mask((__m512i)condition);
+    return lanes ? __builtin_ctz(lanes) : LANES;
+#elif defined(__AVX512F__)
+    const unsigned lanes = _mm512_movepi64_mask((__m512i)condition);
+    return lanes ? __builtin_ctz(lanes) : LANES;
+#else
+    int64_t lane = 0;
+    while (lane < LANES && !condition[lane]) lane++;
+    return lane;
+#endif
+}
+
 /* A vector of which only `columns` lanes, if fewer than all, belong to the array. */
 INLINE vec FN(load_columns)(const REAL *p, int64_t columns) {
     return columns >= LANES ? FN(load)(p) : FN(load_part)(p, columns, (vec){0});
