@@ -54,8 +54,8 @@ cdef enum:
     MAX_HYPERPARAMETERS = 8
 
 cdef double SHORT_FLOPS = 2e4     # below it, to release the GIL costs more than it gives
-cdef double CALL_FLOPS = 2e9      # of one kernel call: 10 to 50 ms
-cdef double SIGNAL_FLOPS = 5e8    # between looks at signals
+cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
+cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
 
 cdef enum Kind:
     DENSE
@@ -210,6 +210,14 @@ cdef class Ops:
             self.parameters.append(None)
         return 0
 
+    cdef int64_t stored(self, int64_t columns) noexcept nogil:
+        """Columns to store of a product that goes to the workspace: whole vectors.
+
+        What is written beyond the last column is not used, and what is read for it lies in the
+        padding of the parameters' buffer. Whole stores can be read again at once.
+        """
+        return round_up(columns, self.table.vector_width)
+
     cdef int product(self, const fnn_gemm *whole) except -1 nogil:
         """Run a product in calls short enough for signals to be heeded in between."""
         cdef fnn_gemm g = whole[0]
@@ -228,16 +236,26 @@ cdef class Ops:
         return 0
 
     cdef int packing_product(
-        self, const fnn_gemm *whole, const char *b, int64_t b_row, int64_t b_column, char *panels
+        self,
+        const fnn_gemm *whole,
+        const char *b,
+        int64_t columns,
+        int64_t b_row,
+        int64_t b_column,
+        char *panels,
     ) except -1 nogil:
-        """Run a product whose B is packed a few panels at a time, just before they are used."""
+        """Run a product whose B is packed a few panels at a time, just before they are used.
+
+        B has so many `columns`; the product may store more, up to whole vectors.
+        """
         cdef fnn_gemm g = whole[0]
         cdef int64_t width = self.table.panel_width, size = self.itemsize, first = 0
         cdef int64_t group = max(PACK_BYTES // (g.k * width * size), 1) * width
         g.b, g.b_row, g.b_panel = panels, width, g.k * width
         while first < whole.n:
             g.n = min(group, whole.n - first)
-            self.table.pack(g.k, g.n, b + first * b_column * size, b_row, b_column, panels)
+            self.table.pack(g.k, min(group, columns - first), b + first * b_column * size, b_row,
+                            b_column, panels)
             g.c = <char *>whole.c + first * size
             if whole.bias != NULL:
                 g.bias = <const char *>whole.bias + first * size
@@ -460,8 +478,8 @@ cdef class NativeEngine:
         return 0
 
     cdef int _run_chunk(self, int64_t rows, const char *x, char *out, char *scratch) except -1 nogil:
-        """All ops over one chunk; the buffers take turns, and the last product writes to `out`."""
-        cdef int i, turn = 0, last_product = self._last_product()
+        """All ops over one chunk; the buffers take turns, and the last op writes to `out`."""
+        cdef int i, turn = 0
         cdef int64_t row = self.inputs, next_row
         cdef const char *current = x
         cdef char *target
@@ -469,11 +487,13 @@ cdef class NativeEngine:
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             if op.kind == DENSE or i == 0:
-                if i >= last_product:
+                if i == self.ops.count - 1:
                     target, next_row = out, op.outputs
                 else:
                     target, next_row = scratch + turn * self.chunk_bytes, op.row
                     turn = 1 - turn
+            elif i == self.ops.count - 1:
+                target, next_row = out, op.outputs
             else:  # in place
                 target, next_row = <char *>current, row
             if op.kind == DENSE:
@@ -485,17 +505,10 @@ cdef class NativeEngine:
             current, row = target, next_row
         return 0
 
-    cdef int _last_product(self) noexcept nogil:
-        """Number of the last op that is not run in place."""
-        cdef int i = self.ops.count - 1
-        while i > 0 and self.ops.items[i].kind != DENSE:
-            i -= 1
-        return i
-
     cdef int _dense(self, Op *op, int64_t rows, const char *x, int64_t x_row, char *y,
                     int64_t y_row) except -1 nogil:
         cdef fnn_gemm g
-        g.m, g.n, g.k = rows, op.outputs, op.inputs
+        g.m, g.n, g.k = rows, min(self.ops.stored(op.outputs), y_row), op.inputs
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.b, g.b_row = op.panels, self.ops.table.panel_width
         g.b_panel = g.b_row * op.inputs
@@ -848,17 +861,21 @@ cdef class Trainer:
         cdef int64_t step = 0, size = batch_size, start = first, rows = len(data)
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
-        with nogil:
-            while (start + step) * size < rows:
-                self._take(&batch, NULL, (start + step) * size, size, rows)
-                self._forward(&batch, False, 0)
-                self._take_loss(&batch, NULL)
-                self._add_penalties(batch.rows, False)
-                self._take_metrics(&batch)
-                self._commit(&batch)
-                step += 1
-                if seconds() > end:
-                    break
+        cdef uint64_t float_mode = fnn_flush_subnormals()
+        try:
+            with nogil:
+                while (start + step) * size < rows:
+                    self._take(&batch, NULL, (start + step) * size, size, rows)
+                    self._forward(&batch, False, 0)
+                    self._take_loss(&batch, NULL)
+                    self._add_penalties(batch.rows, False)
+                    self._take_metrics(&batch)
+                    self._commit(&batch)
+                    step += 1
+                    if seconds() > end:
+                        break
+        finally:
+            fnn_restore_subnormals(float_mode)
         return step
 
     cdef Batch _batch(self, data):
@@ -954,14 +971,14 @@ cdef class Trainer:
     cdef int _dense(self, Op *op, int64_t rows, const char *x, int64_t x_row) except -1 nogil:
         cdef fnn_gemm g
         cdef bint keep_input = op.z != op.y
-        g.m, g.n, g.k = rows, op.outputs, op.inputs
+        g.m, g.n, g.k = rows, self.ops.stored(op.outputs), op.inputs
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.c, g.c_row = op.z if keep_input else op.y, op.row
         g.bias, g.saved = op.bias, NULL
         g.activation, g.alpha = op.activation, op.alpha
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
         if op.outputs * self.itemsize > DIRECT_ROW_BYTES and rows > self.table.tile_rows:
-            self.ops.packing_product(&g, op.kernel, op.outputs, 1, self.panels)
+            self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
@@ -1116,14 +1133,14 @@ cdef class Trainer:
                                 char *out) except -1 nogil:
         """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
         cdef fnn_gemm g
-        g.m, g.n, g.k = rows, op.inputs, op.outputs
+        g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
         g.a, g.a_row, g.a_col = gradient, op.row, 1
         g.c, g.c_row = out, below.row
         g.bias = NULL
         g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
         g.activation, g.alpha = below.activation, below.alpha
         g.saved, g.saved_row = below.z, below.row
-        return self.ops.packing_product(&g, op.kernel, 1, op.outputs, self.panels)
+        return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
     # Update
 

@@ -159,10 +159,28 @@ INLINE void FN(row_subtract)(const REAL *x, REAL first, REAL second, REAL *y, in
 
 INLINE REAL FN(scalar_log)(REAL x) { return FN(log)(FN(splat)(x))[0]; }
 
+/* Rows of one vector at most stay in registers from load to store. Lanes without a column take
+ * exp(0): that of minus infinity would pass through subnormal numbers, at 50 ns a row. */
+INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                               int64_t y_row, const int logarithm) {
+    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
+        const vec v = FN(load_row)(x, columns, x_row, FN(splat)(-INFINITY));
+        const vec shifted = FN(keep_lanes)(columns, v - FN(max)(v));
+        const vec e = FN(keep_lanes)(columns, FN(exp)(shifted));
+        const REAL sum = FN(sum)(e);
+        FN(store_columns)(y, logarithm ? shifted - FN(scalar_log)(sum) : e * (1 / sum), columns);
+    }
+}
+
 static void FN(softmax)(int64_t rows, int64_t columns, const void *x_, int64_t x_row, void *y_,
                         int64_t y_row, int logarithm) {
     const REAL *x = x_;
     REAL *y = y_;
+    if (columns <= LANES && logarithm)
+        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1);
+    else if (columns <= LANES)
+        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 0);
+    if (columns <= LANES) return;
     for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
         const REAL largest = FN(row_max)(x, columns);
         const REAL sum = FN(row_exp)(x, largest, logarithm ? NULL : y, columns);

@@ -84,7 +84,7 @@ typedef struct {
     double label_smoothing;
     double delta;
     int64_t rows, columns;
-    const void *predictions;
+    const void *predictions; /* every row is readable for predictions_row elements */
     int64_t predictions_row;
     const void *targets;   /* rows x columns */
     int64_t targets_row;
@@ -126,6 +126,7 @@ typedef struct {
     /* out = gradient * activation'(saved); out may be gradient. */
     void (*activate_gradient)(fnn_activation kind, double alpha, int64_t n, const void *gradient,
                               const void *saved, void *out);
+    /* Rows of x are read, and thrown away, up to their length x_row. */
     void (*softmax)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
                     int64_t y_row, int logarithm);
     void (*softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,

@@ -12,6 +12,7 @@ typedef struct {
     REAL *g;              /* gradient, or NULL */
     REAL *probabilities;  /* or NULL */
     int64_t columns;
+    int64_t readable;     /* elements of p */
     REAL factor;          /* of the gradient */
     REAL delta;
     REAL target_scale, target_shift; /* label smoothing */
@@ -102,6 +103,27 @@ INLINE void FN(weigh_logits)(const FN(loss_row) *r, REAL largest, REAL *inner, R
     *weight = FN(sum)(weights);
 }
 
+/* As categorical_from_logits, for rows of one vector at most, which stay in registers. */
+INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, FN(logit_rows) *rows, int64_t i) {
+    const vec z = FN(load_row)(r->p, r->columns, r->readable, FN(splat)(-INFINITY));
+    const REAL largest = FN(max)(z);
+    REAL weight = 1;
+    rows->inner[i] = r->t ? 0 : r->p[r->label] - largest;
+    if (r->t) FN(weigh_logits)(r, largest, &rows->inner[i], &weight);
+    const vec shifted = FN(keep_lanes)(r->columns, z - largest);
+    const vec e = FN(keep_lanes)(r->columns, FN(exp)(shifted));
+    const REAL total = FN(sum)(e);
+    const vec p = e * (1 / total);
+    rows->weight[i] = weight;
+    rows->total[i] = total;
+    if (r->probabilities) FN(store_columns)(r->probabilities, p, r->columns);
+    if (!r->g) return;
+    vec g = p * weight;
+    if (r->t) g -= FN(targets)(r, 0);
+    FN(store_columns)(r->g, g * r->factor, r->columns);
+    if (!r->t) r->g[r->label] -= r->factor;
+}
+
 /* Fill place i of `rows`; write the gradient p weight - t with p = exp(z - max) / total. */
 INLINE void FN(categorical_from_logits)(const FN(loss_row) *r, FN(logit_rows) *rows, int64_t i) {
     const REAL largest = FN(row_max)(r->p, r->columns);
@@ -168,6 +190,7 @@ INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) 
     r->factor = (REAL)args->scale * weight;
     r->p = (const REAL *)args->predictions + i * args->predictions_row;
     r->t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
+    r->readable = args->predictions_row;
     r->label = args->labels ? args->labels[i] : 0;
     r->g = args->gradient ? (REAL *)args->gradient + i * args->gradient_row : NULL;
     r->probabilities = args->probabilities
@@ -185,7 +208,9 @@ INLINE void FN(block_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t
     FN(store)(rows.total, FN(splat)(1)); /* whose logarithm is taken in places without a row */
     for (int64_t i = 0; i < count; i++) {
         FN(point_to_row)(args, first + i, r);
-        if (categorical)
+        if (categorical && r->columns <= LANES)
+            FN(narrow_from_logits)(r, &rows, i);
+        else if (categorical)
             FN(categorical_from_logits)(r, &rows, i);
         else
             values[i] = FN(row_value)(args->kind, args->from_logits, r);

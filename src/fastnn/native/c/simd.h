@@ -132,6 +132,14 @@ INLINE int64_t FN(first_set)(ivec condition) {
 INLINE vec FN(load_columns)(const REAL *p, int64_t columns) {
     return columns >= LANES ? FN(load)(p) : FN(load_part)(p, columns, (vec){0});
 }
+/* As load_columns, from a row that can be read for `readable` elements; `rest` fills the lanes
+ * without a column. A whole load can take what a store has just written straight from the store
+ * buffer; one of part of a vector has to wait until it is in the cache. */
+INLINE vec FN(load_row)(const REAL *p, int64_t columns, int64_t readable, vec rest) {
+    if (columns >= LANES) return FN(load)(p);
+    if (readable >= LANES) return FN(select)(FN(first_lanes)(columns), FN(load)(p), rest);
+    return FN(load_part)(p, columns, rest);
+}
 INLINE void FN(store_columns)(REAL *p, vec v, int64_t columns) {
     if (columns >= LANES)
         FN(store)(p, v);
