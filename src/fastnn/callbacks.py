@@ -20,7 +20,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fastnn._registry import real
 from fastnn._validation import whole_number
@@ -466,7 +465,7 @@ class ProgressBar(Callback):
 
     def _draw(self, text: str) -> None:
         if self._bar is None:
-            self._bar = _Bar(
+            self._bar = _new_bar(
                 total=self._steps,
                 initial=self._done,
                 desc=text,
@@ -482,9 +481,15 @@ class ProgressBar(Callback):
             self._bar = None
 
 
-class _Bar(tqdm):  # type: ignore[misc]  # tqdm comes without types
-    # Each drawing is asked for, so no thread needs to watch for bars that stand still.
-    monitor_interval = 0
+def _new_bar(**options: Any) -> Any:
+    """Return a tqdm bar. Importing tqdm takes a while, so it waits for the first bar."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]  # tqdm comes without types
+        # Each drawing is asked for, so no thread needs to watch for bars that stand still.
+        monitor_interval = 0
+
+    return Bar(**options)
 
 
 def _is_interactive() -> bool:
