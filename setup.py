@@ -55,6 +55,8 @@ setup(
         [
             extension("dispatch", f"{NATIVE}/c/dispatch.c"),
             extension("kernels"),
+            extension("ops"),
+            extension("trainer"),
             extension("engine"),
         ],
         compiler_directives={

@@ -4,22 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn.callbacks import Callback
-from fastnn.program import Dataset, Objective, OptimizerState, Program, UpdateRule
-
-class Trainer:
-    totals: np.ndarray
-    rows: int
-    def reset(self) -> None: ...
-    def train(
-        self,
-        data: Dataset,
-        order: np.ndarray | None,
-        batch_size: int,
-        first: int,
-        hyperparameters: np.ndarray,
-        budget: float,
-    ) -> int: ...
-    def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int: ...
+from fastnn.native.trainer import Trainer
+from fastnn.program import Objective, OptimizerState, Program, UpdateRule
 
 class FastCall:
     _native: NativeEngine | None

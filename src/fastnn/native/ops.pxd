@@ -1,0 +1,83 @@
+"""What inference and training share; explained in ops.pyx."""
+
+cimport numpy as np
+from libc.stdint cimport int64_t, uint64_t
+
+from fastnn.native.ckernels cimport fnn_activation, fnn_gemm, fnn_kernels
+
+cdef enum:
+    DIRECT_ROW_BYTES = 2048    # longest rows of weights that are read unpacked
+
+cdef enum Kind:
+    DENSE
+    ACTIVATION
+    DROPOUT
+    CUSTOM
+
+cdef struct Op:
+    Kind kind
+    int64_t inputs, outputs
+    fnn_activation activation
+    double alpha
+    double rate                # dropout
+    uint64_t seed
+    int custom                 # number of the Python activation
+    char *kernel
+    char *bias                 # NULL if there is none
+    char *panels               # inference: the packed kernel
+    # Training:
+    char *kernel_gradient
+    char *bias_gradient
+    char *y                    # output
+    char *z                    # input of the activation, where its derivative is taken from that
+    int64_t row                # row length of y and z
+    bint gradient_fused        # the op above applies this op's derivative as it stores
+
+
+cdef inline char *address(np.ndarray array) noexcept:
+    return <char *>np.PyArray_DATA(array)
+
+
+cdef inline int64_t round_up(int64_t n, int64_t unit) noexcept nogil:
+    return (n + unit - 1) // unit * unit
+
+
+cdef inline int64_t padded_row(int64_t width, int64_t itemsize) noexcept nogil:
+    """Length of a workspace row: whole vectors, and not a multiple of 1 kB."""
+    cdef int64_t line = 64 // itemsize
+    cdef int64_t row = round_up(width, line)
+    return row + line if row * itemsize % 1024 == 0 else row
+
+
+cdef class Ops:
+    cdef const fnn_kernels *table
+    cdef int64_t itemsize
+    cdef int count
+    cdef Op *items
+    cdef object dtype
+    cdef list parameters       # (kernel, bias) of each op, or None
+    cdef list customs          # activations written in Python
+
+    cdef int _fill(self, Op *op, kind, source, activation) except -1
+    cdef int64_t stored(self, int64_t columns) noexcept nogil
+    cdef int product(self, const fnn_gemm *whole) except -1 nogil
+    cdef int packing_product(
+        self,
+        const fnn_gemm *whole,
+        const char *b,
+        int64_t columns,
+        int64_t b_row,
+        int64_t b_column,
+        char *panels,
+    ) except -1 nogil
+    cdef int64_t packing_bytes(self, int64_t k) noexcept nogil
+    cdef void elementwise(
+        self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
+    ) noexcept nogil
+    cdef np.ndarray matrix(self, const char *data, int64_t rows, int64_t columns, int64_t row)
+    cdef int put(
+        self, object source, str what, char *data, int64_t rows, int64_t columns, int64_t row
+    ) except -1
+    cdef int custom_forward(
+        self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
+    ) except -1 with gil

@@ -1,0 +1,237 @@
+"""The program as the C side sees it, and the loops over single ops.
+
+A program is lowered once more, to an array of C structs (`Op`) that hold everything the loops
+need: pointers to parameters, gradients and workspace, sizes, codes. An op that ends in an
+elementwise activation applies it in the product's store; a softmax or an activation written in
+Python becomes an op of its own. Rows of the workspace are padded to whole vectors, and off
+multiples of 1 kB, where rows would fight for the same few lines of the cache.
+
+Signals are looked at every few milliseconds of work, so that an interrupt is never far off.
+"""
+
+cimport numpy as np
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastnn.native.ckernels cimport *
+from fastnn.native.dispatch cimport kernels_for
+
+import numpy
+
+from fastnn.native.kernels import ACTIVATION_CODES
+from fastnn.program import ActivationOp, DenseOp, DropoutOp
+
+np.import_array()
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+cdef extern from *:
+    """
+    /* Flops of this thread since it last looked at signals. */
+    static _Thread_local double fnn_work = 0;
+    """
+    double fnn_work
+
+cdef enum:
+    PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache
+
+cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
+cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
+
+
+cdef int64_t rows_per_call(int64_t rows, double flops_per_row, int64_t tile_rows) noexcept nogil:
+    """How many of `rows` one kernel call should take, in whole tiles."""
+    cdef double most = CALL_FLOPS / (flops_per_row + 1)
+    if rows <= most:
+        return rows
+    return max(<int64_t>most // tile_rows, 1) * tile_rows
+
+
+cdef int heed_signals(double flops) except -1 nogil:
+    """Look at signals once in a while; `flops` is the work done since the last call."""
+    global fnn_work
+    fnn_work += flops
+    if fnn_work > SIGNAL_FLOPS:
+        fnn_work = 0
+        with gil:
+            PyErr_CheckSignals()
+    return 0
+
+
+cdef class Ops:
+    """The lowered program, and the loops over one op that inference and training share."""
+
+    def __cinit__(self):
+        self.items = NULL
+
+    def __dealloc__(self):
+        free(self.items)
+
+    def __init__(self, program, bint training, head=None):
+        self.dtype = program.dtype
+        self.itemsize = program.dtype.itemsize
+        self.table = kernels_for(self.itemsize)
+        self.customs = []
+        self.parameters = []
+        steps = []
+        for op in program.ops:
+            steps += _split(op, training)
+        if head is not None:
+            _drop_head(steps)
+        self.count = len(steps)
+        self.items = <Op *>calloc(max(self.count, 1), sizeof(Op))
+        if self.items == NULL:
+            raise MemoryError("no memory for the lowered program")
+        for i, (kind, source, activation) in enumerate(steps):
+            self._fill(&self.items[i], kind, source, activation)
+
+    cdef int _fill(self, Op *op, kind, source, activation) except -1:
+        op.kind, op.inputs, op.outputs = kind, source.inputs, source.outputs
+        op.activation = FNN_LINEAR
+        op.row = padded_row(op.outputs, self.itemsize)
+        if kind == CUSTOM:
+            op.custom = len(self.customs)
+            self.customs.append(activation)
+        elif activation is not None:
+            op.activation = ACTIVATION_CODES[activation.name]
+            op.alpha = activation.alpha or 0.0
+        if kind == DROPOUT:
+            op.rate, op.seed = source.rate, source.seed
+        if kind == DENSE:
+            op.kernel = address(source.kernel.array)
+            op.bias = NULL if source.bias is None else address(source.bias.array)
+            self.parameters.append((source.kernel, source.bias))
+        else:
+            op.inputs = op.outputs
+            self.parameters.append(None)
+        return 0
+
+    cdef int64_t stored(self, int64_t columns) noexcept nogil:
+        """Columns to store of a product that goes to the workspace: whole vectors.
+
+        What is written beyond the last column is not used, and what is read for it lies in the
+        padding of the parameters' buffer. Whole stores can be read again at once.
+        """
+        return round_up(columns, self.table.vector_width)
+
+    cdef int product(self, const fnn_gemm *whole) except -1 nogil:
+        """Run a product in calls short enough for signals to be heeded in between."""
+        cdef fnn_gemm g = whole[0]
+        cdef double per_row = 2.0 * g.n * g.k
+        cdef int64_t step = rows_per_call(g.m, per_row, self.table.tile_rows)
+        cdef int64_t first = 0
+        while first < whole.m:
+            g.m = min(step, whole.m - first)
+            g.a = <const char *>whole.a + first * g.a_row * self.itemsize
+            g.c = <char *>whole.c + first * g.c_row * self.itemsize
+            if g.saved != NULL:
+                g.saved = <const char *>whole.saved + first * g.saved_row * self.itemsize
+            self.table.gemm(&g)
+            heed_signals(per_row * g.m)
+            first += step
+        return 0
+
+    cdef int packing_product(
+        self,
+        const fnn_gemm *whole,
+        const char *b,
+        int64_t columns,
+        int64_t b_row,
+        int64_t b_column,
+        char *panels,
+    ) except -1 nogil:
+        """Run a product whose B is packed a few panels at a time, just before they are used.
+
+        B has so many `columns`; the product may store more, up to whole vectors.
+        """
+        cdef fnn_gemm g = whole[0]
+        cdef int64_t width = self.table.panel_width, size = self.itemsize, first = 0
+        cdef int64_t group = max(PACK_BYTES // (g.k * width * size), 1) * width
+        g.b, g.b_row, g.b_panel = panels, width, g.k * width
+        while first < whole.n:
+            g.n = min(group, whole.n - first)
+            self.table.pack(g.k, min(group, columns - first), b + first * b_column * size, b_row,
+                            b_column, panels)
+            g.c = <char *>whole.c + first * size
+            if whole.bias != NULL:
+                g.bias = <const char *>whole.bias + first * size
+            if whole.saved != NULL:
+                g.saved = <const char *>whole.saved + first * size
+            self.product(&g)
+            first += group
+        return 0
+
+    cdef int64_t packing_bytes(self, int64_t k) noexcept nogil:
+        """Room that `packing_product` needs for a B of k rows."""
+        return max(PACK_BYTES, k * self.table.panel_width * self.itemsize)
+
+    cdef void elementwise(
+        self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
+    ) noexcept nogil:
+        """An activation op over rows; padding is worked on too where it lies on the way."""
+        cdef int64_t i
+        if op.activation >= FNN_SOFTMAX:
+            self.table.softmax(rows, op.outputs, x, x_row, y, y_row,
+                               op.activation == FNN_LOG_SOFTMAX)
+        elif x_row == y_row:
+            self.table.activate(op.activation, op.alpha, rows * x_row, x, y)
+        else:
+            for i in range(rows):
+                self.table.activate(op.activation, op.alpha, op.outputs,
+                                    x + i * x_row * self.itemsize, y + i * y_row * self.itemsize)
+
+    cdef np.ndarray matrix(self, const char *data, int64_t rows, int64_t columns, int64_t row):
+        """Return a copy of a part of the workspace, for Python code to keep."""
+        result = numpy.empty((rows, columns), self.dtype)
+        cdef char *out = address(result)
+        cdef int64_t i
+        for i in range(rows):
+            memcpy(out + i * columns * self.itemsize, data + i * row * self.itemsize,
+                   columns * self.itemsize)
+        return result
+
+    cdef int put(self, object source, str what, char *data, int64_t rows, int64_t columns,
+                 int64_t row) except -1:
+        """Copy what Python code returned into the workspace."""
+        result = numpy.ascontiguousarray(source, dtype=self.dtype)
+        if result.shape != (rows, columns):
+            raise ValueError(
+                f"{what} must return an array of shape {(rows, columns)}, got {result.shape}"
+            )
+        cdef const char *values = address(result)
+        cdef int64_t i
+        for i in range(rows):
+            memcpy(data + i * row * self.itemsize, values + i * columns * self.itemsize,
+                   columns * self.itemsize)
+        return 0
+
+    cdef int custom_forward(self, const Op *op, int64_t rows, const char *x, int64_t x_row,
+                            char *y, int64_t y_row) except -1 with gil:
+        activation = self.customs[op.custom]
+        result = activation.forward(self.matrix(x, rows, op.outputs, x_row))
+        return self.put(result, f"{activation.name}.forward", y, rows, op.outputs, y_row)
+
+
+def _split(op, training):
+    """Return the engine's ops for one of the program's, as (kind, op, activation)."""
+    if isinstance(op, DropoutOp):
+        return [(DROPOUT, op, None)] if training and op.rate > 0 else []
+    activation = op.activation
+    alone = CUSTOM if not activation.builtin else ACTIVATION
+    fusible = activation.builtin and activation.name not in ("softmax", "log_softmax")
+    if isinstance(op, DenseOp):
+        if fusible:
+            return [(DENSE, op, activation)]
+        return [(DENSE, op, None), (alone, op, activation)]
+    if isinstance(op, ActivationOp):
+        return [] if activation.name == "linear" else [(alone, op, activation)]
+    raise TypeError(f"the native engine does not know ops of type {type(op).__name__}")
+
+
+def _drop_head(steps):
+    """Take the last activation off: the loss starts from the logits."""
+    kind, op, _ = steps.pop()
+    if kind == DENSE:
+        steps.append((DENSE, op, None))

@@ -1,0 +1,26 @@
+import numpy as np
+
+from fastnn.program import Dataset, Objective, OptimizerState, Program, UpdateRule
+
+class Trainer:
+    totals: np.ndarray
+    rows: int
+    def __init__(
+        self,
+        program: Program,
+        objective: Objective,
+        rule: UpdateRule,
+        state: OptimizerState,
+        capacity: int,
+    ) -> None: ...
+    def reset(self) -> None: ...
+    def train(
+        self,
+        data: Dataset,
+        order: np.ndarray | None,
+        batch_size: int,
+        first: int,
+        hyperparameters: np.ndarray,
+        budget: float,
+    ) -> int: ...
+    def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int: ...

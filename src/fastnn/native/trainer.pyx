@@ -1,0 +1,664 @@
+"""Training and evaluation: many steps in one call, without the GIL.
+
+The weights change with every step, so they are read where they are, or packed panel by panel just
+before use where their rows are long. The gradient of an elementwise activation is applied as the
+product above it is stored. The input's gradient is worked out no further down than the lowest
+parameter that is trained.
+
+An exception, an interrupt for one, drops the step that is being computed and leaves everything as
+the last finished one left it: nothing but the update changes parameters, and nothing raises there.
+"""
+
+cimport numpy as np
+from libc.math cimport sqrt
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from fastnn.native.ckernels cimport *
+from fastnn.native.ops cimport (
+    ACTIVATION,
+    CUSTOM,
+    DENSE,
+    DIRECT_ROW_BYTES,
+    DROPOUT,
+    Op,
+    Ops,
+    address,
+    padded_row,
+)
+
+import numpy
+
+from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
+from fastnn.program import aligned_zeros
+
+np.import_array()
+
+cdef extern from "c/subnormals.h" nogil:
+    uint64_t fnn_flush_subnormals()
+    void fnn_restore_subnormals(uint64_t before)
+
+cdef enum:
+    MAX_HYPERPARAMETERS = 8
+
+# A run of parameters that lie side by side, and what belongs to them.
+cdef struct Range:
+    int64_t size
+    char *values
+    char *gradient
+    void *slots[2]
+
+cdef struct Penalty:
+    int64_t size
+    double l1, l2
+    char *values
+    char *gradient
+
+# The data of an epoch, and the rows of them that a step is working on.
+cdef struct Batch:
+    const char *all_x
+    const char *all_y
+    const char *all_weights
+    bint sparse                # y holds labels
+    int64_t rows
+    const char *x
+    int64_t x_row
+    const char *targets
+    const int32_t *labels
+    const char *weights
+
+cdef struct MetricSlot:
+    fnn_metric kind
+    double threshold
+    bint native
+
+
+cdef double seconds() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return t.tv_sec + 1e-9 * t.tv_nsec
+
+
+cdef class Trainer:
+    """Runs training and evaluation steps; see `fastnn.program.Trainer`."""
+
+    cdef readonly np.ndarray totals
+    cdef public int64_t rows
+
+    cdef Ops ops
+    cdef object program, objective, rule, state
+    cdef list blocks
+    cdef list arrays           # keeps everything alive that the structs point into
+    cdef const fnn_kernels *table
+    cdef int64_t itemsize, capacity, inputs, outputs
+    # A batch
+    cdef int64_t input_row
+    cdef char *x
+    cdef char *targets
+    cdef int32_t *labels
+    cdef char *weights
+    cdef char *gradients[2]    # at the outputs of two neighbouring ops
+    cdef char *panels
+    # The loss
+    cdef fnn_loss_args loss
+    cdef bint custom_loss
+    cdef char *predictions
+    cdef int64_t predictions_row
+    # Metrics, penalties, parameters
+    cdef MetricSlot *metrics
+    cdef int metric_count
+    cdef double *sums          # of the step under way: the loss, then the metrics
+    cdef Penalty *penalties
+    cdef int penalty_count
+    cdef Range *ranges         # runs of trainable parameters, for the update
+    cdef int range_count
+    cdef Range *trainables     # one by one, for clipping
+    cdef int trainable_count
+    cdef int lowest            # the first op with a trainable parameter
+    cdef fnn_optimizer optimizer
+    cdef double clipnorm, clipvalue, global_clipnorm  # 0: none
+
+    def __cinit__(self):
+        self.metrics = NULL
+        self.sums = NULL
+        self.penalties = NULL
+        self.ranges = NULL
+        self.trainables = NULL
+
+    def __dealloc__(self):
+        free(self.metrics)
+        free(self.sums)
+        free(self.penalties)
+        free(self.ranges)
+        free(self.trainables)
+
+    def __init__(self, program, objective, rule, state, capacity):
+        self.program, self.objective, self.rule, self.state = program, objective, rule, state
+        self.ops = Ops(program, training=True, head=objective.head)
+        self.table, self.itemsize = self.ops.table, self.ops.itemsize
+        self.capacity, self.inputs, self.outputs = capacity, program.inputs, program.outputs
+        self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
+        self.arrays = []
+        self._allocate_batch()
+        self._allocate_parameters()
+        self._plan_backward()
+        self._plan_loss()
+        self._plan_metrics()
+        self._plan_update()
+        self.reset()
+
+    cdef char *_allocate(self, int64_t size) except NULL:
+        array = aligned_zeros(size, self.program.dtype)
+        self.arrays.append(array)
+        return address(array)
+
+    cdef int _allocate_batch(self) except -1:
+        cdef int64_t widest = padded_row(self.inputs, self.itemsize)
+        cdef int64_t deepest = self.inputs
+        cdef int i
+        cdef Op *op
+        self.input_row = widest
+        self.x = self._allocate(self.capacity * self.input_row)
+        self.targets = self._allocate(self.capacity * self.outputs)
+        labels = numpy.zeros(self.capacity, numpy.int32)
+        self.arrays.append(labels)
+        self.labels = <int32_t *>address(labels)
+        self.weights = self._allocate(self.capacity)
+        for i in range(self.ops.count):
+            op = &self.ops.items[i]
+            op.y = self._allocate(self.capacity * op.row)
+            op.z = op.y
+            if op.kind == CUSTOM or fnn_saves_input(op.activation):
+                op.z = self._allocate(self.capacity * op.row)
+            widest = max(widest, op.row)
+            deepest = max(deepest, op.outputs)
+        for i in range(2):
+            self.gradients[i] = self._allocate(self.capacity * widest)
+        self.panels = self._allocate(self.ops.packing_bytes(deepest) // self.itemsize)
+        self.predictions, self.predictions_row = self.x, self.input_row
+        if self.ops.count:
+            op = &self.ops.items[self.ops.count - 1]
+            self.predictions, self.predictions_row = op.y, op.row
+        return 0
+
+    cdef int _allocate_parameters(self) except -1:
+        """Gradients in one buffer of the program's layout."""
+        cdef int i
+        cdef char *gradients = self._allocate(self.program.layout.size)
+        offsets = self.program.layout.offsets
+        for i in range(self.ops.count):
+            if self.ops.parameters[i] is None:
+                continue
+            kernel, bias = self.ops.parameters[i]
+            self.ops.items[i].kernel_gradient = gradients + <int64_t>offsets[kernel] * self.itemsize
+            if bias is not None:
+                self.ops.items[i].bias_gradient = gradients + <int64_t>offsets[bias] * self.itemsize
+        self._list_trainables(gradients)
+        self._list_penalties(gradients)
+        return 0
+
+    cdef Range _range(self, char *gradients, parameter):
+        cdef Range r
+        cdef int64_t offset = self.program.layout.offsets[parameter] * self.itemsize
+        cdef int i
+        r.size = parameter.size
+        r.values = address(parameter.array)
+        r.gradient = gradients + offset
+        r.slots[0] = r.slots[1] = NULL
+        for i, slot in enumerate(self.state.slots):
+            r.slots[i] = address(slot) + offset
+        return r
+
+    cdef int _list_trainables(self, char *gradients) except -1:
+        """Trainable parameters, one by one and, where they lie side by side, in runs."""
+        trainable = [p for p in self.program.parameters if p.trainable]
+        cdef size_t count = max(len(trainable), 1)
+        cdef Range r
+        cdef Range *last
+        self.trainables = <Range *>calloc(count, sizeof(Range))
+        self.ranges = <Range *>calloc(count, sizeof(Range))
+        if self.trainables == NULL or self.ranges == NULL:
+            raise MemoryError("no memory for the list of parameters")
+        for parameter in trainable:
+            r = self._range(gradients, parameter)
+            self.trainables[self.trainable_count] = r
+            self.trainable_count += 1
+            if self.range_count > 0:
+                # Padding between neighbours is zero in values and gradients, and stays zero.
+                last = &self.ranges[self.range_count - 1]
+                gap = r.gradient - (last.gradient + last.size * self.itemsize)
+                if gap < 64 and r.values - last.values == r.gradient - last.gradient:
+                    last.size = (r.gradient - last.gradient) // self.itemsize + r.size
+                    continue
+            self.ranges[self.range_count] = r
+            self.range_count += 1
+        return 0
+
+    cdef int _list_penalties(self, char *gradients) except -1:
+        penalised = [
+            p for p in self.program.parameters if p.trainable and p.regularizer is not None
+        ]
+        cdef Penalty *penalty
+        self.penalties = <Penalty *>calloc(max(len(penalised), 1), sizeof(Penalty))
+        if self.penalties == NULL:
+            raise MemoryError("no memory for the list of penalties")
+        for parameter in penalised:
+            penalty = &self.penalties[self.penalty_count]
+            penalty.size = parameter.size
+            penalty.l1, penalty.l2 = parameter.regularizer.l1, parameter.regularizer.l2
+            penalty.values = address(parameter.array)
+            penalty.gradient = (
+                gradients + <int64_t>self.program.layout.offsets[parameter] * self.itemsize
+            )
+            self.penalty_count += 1
+        return 0
+
+    cdef int _plan_backward(self) except -1:
+        """Where the gradient stops, and which derivatives the op above can apply."""
+        cdef int i
+        cdef Op *op
+        self.lowest = self.ops.count
+        for i in range(self.ops.count - 1, -1, -1):
+            if self.ops.parameters[i] is not None and any(
+                p is not None and p.trainable for p in self.ops.parameters[i]
+            ):
+                self.lowest = i
+        for i in range(self.ops.count - 1):
+            op = &self.ops.items[i]
+            op.gradient_fused = (
+                self.ops.items[i + 1].kind == DENSE
+                and op.kind in (DENSE, ACTIVATION)
+                and op.activation < FNN_SOFTMAX
+            )
+        return 0
+
+    cdef int _plan_loss(self) except -1:
+        loss = self.objective.loss
+        self.custom_loss = loss.kernel is None
+        if self.custom_loss:
+            return 0
+        self.loss.kind = LOSS_CODES[loss.kernel]
+        self.loss.from_logits = loss.from_logits or self.objective.head is not None
+        self.loss.label_smoothing, self.loss.delta = loss.label_smoothing, loss.delta
+        self.loss.columns = self.outputs
+        self.loss.predictions, self.loss.predictions_row = self.predictions, self.predictions_row
+        if self.objective.head is not None:
+            self.loss.probabilities = self.predictions
+            self.loss.probabilities_row = self.predictions_row
+        self.loss.gradient_row = self.predictions_row
+        return 0
+
+    cdef int _plan_metrics(self) except -1:
+        cdef int i
+        metrics = self.objective.metrics
+        self.metric_count = len(metrics)
+        self.totals = numpy.zeros(1 + self.metric_count)
+        self.metrics = <MetricSlot *>calloc(max(self.metric_count, 1), sizeof(MetricSlot))
+        self.sums = <double *>calloc(1 + self.metric_count, sizeof(double))
+        if self.metrics == NULL or self.sums == NULL:
+            raise MemoryError("no memory for the list of metrics")
+        for i, metric in enumerate(metrics):
+            self.metrics[i].native = metric.kernel is not None
+            if metric.kernel is not None:
+                self.metrics[i].kind = METRIC_CODES[metric.kernel]
+                self.metrics[i].threshold = 0.5 if metric.threshold is None else metric.threshold
+        return 0
+
+    cdef int _plan_update(self) except -1:
+        rule = self.rule
+        self.optimizer = UPDATE_CODES[rule.kernel]
+        if len(rule.hyperparameters) > MAX_HYPERPARAMETERS:
+            raise ValueError(f"expected at most {MAX_HYPERPARAMETERS} hyper-parameters")
+        self.clipnorm = rule.clipnorm or 0.0
+        self.clipvalue = rule.clipvalue or 0.0
+        self.global_clipnorm = rule.global_clipnorm or 0.0
+        return 0
+
+    def reset(self):
+        """Set `totals` and `rows` to zero."""
+        self.totals[:] = 0
+        self.rows = 0
+
+    # Runs of steps
+
+    def train(self, data, np.ndarray order, batch_size, first, np.ndarray hyperparameters, budget):
+        """Run training steps; see `fastnn.program.Trainer.train`."""
+        cdef int64_t step = 0, steps = len(hyperparameters), rows = len(data)
+        cdef int64_t size = batch_size, start = first
+        cdef int64_t iteration = self.state.iterations
+        cdef Py_ssize_t width = hyperparameters.shape[1]
+        cdef const double *hyper = <const double *>address(hyperparameters)
+        cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
+        cdef double end = seconds() + <double>budget
+        cdef Batch batch = self._batch(data)
+        cdef uint64_t float_mode = fnn_flush_subnormals()
+        try:
+            with nogil:
+                while step < steps and (start + step) * size < rows:
+                    self._take(&batch, visits, (start + step) * size, size, rows)
+                    self._step(&batch, iteration + step, hyper + step * width)
+                    step += 1
+                    if seconds() > end:
+                        break
+        finally:
+            fnn_restore_subnormals(float_mode)
+            self.state.iterations += step
+            for block in self.blocks:
+                block.touch()
+        return step
+
+    def evaluate(self, data, batch_size, first, budget):
+        """Run evaluation steps; see `fastnn.program.Trainer.evaluate`."""
+        cdef int64_t step = 0, size = batch_size, start = first, rows = len(data)
+        cdef double end = seconds() + <double>budget
+        cdef Batch batch = self._batch(data)
+        cdef uint64_t float_mode = fnn_flush_subnormals()
+        try:
+            with nogil:
+                while (start + step) * size < rows:
+                    self._take(&batch, NULL, (start + step) * size, size, rows)
+                    self._forward(&batch, False, 0)
+                    self._take_loss(&batch, NULL)
+                    self._add_penalties(batch.rows, False)
+                    self._take_metrics(&batch)
+                    self._commit(&batch)
+                    step += 1
+                    if seconds() > end:
+                        break
+        finally:
+            fnn_restore_subnormals(float_mode)
+        return step
+
+    cdef Batch _batch(self, data):
+        cdef Batch batch
+        batch.all_x = address(data.x)
+        batch.sparse = data.y.ndim == 1
+        batch.all_y = address(data.y)
+        batch.all_weights = NULL if data.weights is None else address(data.weights)
+        return batch
+
+    cdef void _take(self, Batch *batch, const int64_t *order, int64_t first, int64_t size,
+                    int64_t total) noexcept nogil:
+        """Point the batch at its rows, gathering them first if they are visited out of order."""
+        cdef int64_t i
+        batch.rows = min(size, total - first)
+        if order == NULL:
+            batch.x, batch.x_row = batch.all_x + first * self.inputs * self.itemsize, self.inputs
+            batch.labels = <const int32_t *>batch.all_y + first
+            batch.targets = batch.all_y + first * self.outputs * self.itemsize
+            batch.weights = NULL
+            if batch.all_weights != NULL:
+                batch.weights = batch.all_weights + first * self.itemsize
+            return
+        order += first
+        self.table.gather(batch.rows, self.inputs, batch.all_x, order, self.x, self.input_row)
+        batch.x, batch.x_row = self.x, self.input_row
+        if batch.sparse:
+            for i in range(batch.rows):
+                self.labels[i] = (<const int32_t *>batch.all_y)[order[i]]
+        else:
+            self.table.gather(batch.rows, self.outputs, batch.all_y, order, self.targets,
+                              self.outputs)
+        batch.labels, batch.targets, batch.weights = self.labels, self.targets, NULL
+        if batch.all_weights != NULL:
+            self.table.gather(batch.rows, 1, batch.all_weights, order, self.weights, 1)
+            batch.weights = self.weights
+
+    cdef int _step(self, Batch *batch, uint64_t iteration, const double *hyper) except -1 nogil:
+        self._forward(batch, True, iteration)
+        self._take_loss(batch, self.gradients[0])
+        self._backward(batch, iteration)
+        self._add_penalties(batch.rows, True)
+        self._clip()
+        # Python metrics may raise, so they come before anything is changed.
+        self._take_metrics(batch)
+        self._update(hyper)
+        self._commit(batch)
+        return 0
+
+    cdef void _commit(self, Batch *batch) noexcept nogil:
+        """Add the finished step's sums to the totals."""
+        cdef double *totals = <double *>np.PyArray_DATA(self.totals)
+        cdef int i
+        for i in range(1 + self.metric_count):
+            totals[i] += self.sums[i]
+        self.rows += batch.rows
+
+    # Forward
+
+    cdef int _forward(self, Batch *batch, bint training, uint64_t iteration) except -1 nogil:
+        cdef const char *x = batch.x
+        cdef int64_t x_row = batch.x_row, rows = batch.rows
+        cdef int i
+        cdef Op *op
+        if self.ops.count == 0:
+            self._copy_rows(rows, self.inputs, x, x_row, self.predictions, self.predictions_row)
+        for i in range(self.ops.count):
+            op = &self.ops.items[i]
+            if op.kind == DENSE:
+                self._dense(op, rows, x, x_row)
+            elif op.kind == ACTIVATION:
+                if op.z != op.y:
+                    self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
+                self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
+            elif op.kind == CUSTOM:
+                self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
+                self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
+            elif training:
+                self.table.dropout(rows, op.outputs, x, x_row, op.y, op.row, op.rate, op.seed,
+                                   iteration)
+            else:
+                self._copy_rows(rows, op.outputs, x, x_row, op.y, op.row)
+            x, x_row = op.y, op.row
+        return 0
+
+    cdef void _copy_rows(self, int64_t rows, int64_t columns, const char *x, int64_t x_row,
+                         char *y, int64_t y_row) noexcept nogil:
+        cdef int64_t i
+        for i in range(rows):
+            memcpy(y + i * y_row * self.itemsize, x + i * x_row * self.itemsize,
+                   columns * self.itemsize)
+
+    cdef int _dense(self, Op *op, int64_t rows, const char *x, int64_t x_row) except -1 nogil:
+        cdef fnn_gemm g
+        cdef bint keep_input = op.z != op.y
+        g.m, g.n, g.k = rows, self.ops.stored(op.outputs), op.inputs
+        g.a, g.a_row, g.a_col = x, x_row, 1
+        g.c, g.c_row = op.z if keep_input else op.y, op.row
+        g.bias, g.saved = op.bias, NULL
+        g.activation, g.alpha = op.activation, op.alpha
+        g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
+        if op.outputs * self.itemsize > DIRECT_ROW_BYTES and rows > self.table.tile_rows:
+            self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
+        else:
+            # Reads past the end of a row stay within the parameters' buffer.
+            g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
+            self.ops.product(&g)
+        if keep_input:
+            self.table.activate(op.activation, op.alpha, rows * op.row, op.z, op.y)
+        return 0
+
+    # Loss and metrics
+
+    cdef int _take_loss(self, Batch *batch, char *gradient) except -1 nogil:
+        """Mean loss times rows, and its gradient at the last op's output or logits."""
+        if self.custom_loss:
+            return self._take_custom_loss(batch, gradient)
+        self.loss.rows = batch.rows
+        self.loss.targets = NULL if batch.sparse else batch.targets
+        self.loss.targets_row = self.outputs
+        self.loss.labels = batch.labels if batch.sparse else NULL
+        self.loss.weights = batch.weights
+        self.loss.gradient = gradient
+        self.loss.scale = 1.0 / batch.rows
+        self.sums[0] = self.table.loss(&self.loss)
+        return 0
+
+    cdef int _take_custom_loss(self, Batch *batch, char *gradient) except -1 with gil:
+        loss = self.objective.loss
+        truth, predictions = self._batch_arrays(batch)
+        weights = 1.0
+        if batch.weights != NULL:
+            weights = self.ops.matrix(batch.weights, batch.rows, 1, 1)
+        values = numpy.asarray(loss.forward(truth, predictions)).reshape(-1, 1)
+        self.sums[0] = float((values * weights).sum(dtype=numpy.float64))
+        if gradient != NULL:
+            slopes = loss.backward(truth, predictions) * (weights / <double>batch.rows)
+            self.ops.put(slopes, f"{loss.name}.backward", gradient, batch.rows, self.outputs,
+                         self.predictions_row)
+        return 0
+
+    cdef _batch_arrays(self, Batch *batch):
+        """Copies of the batch's targets and predictions, for Python code."""
+        predictions = self.ops.matrix(self.predictions, batch.rows, self.outputs,
+                                      self.predictions_row)
+        if not batch.sparse:
+            truth = self.ops.matrix(batch.targets, batch.rows, self.outputs, self.outputs)
+            return truth, predictions
+        truth = numpy.empty(batch.rows, numpy.int32)
+        memcpy(address(truth), batch.labels, batch.rows * sizeof(int32_t))
+        return truth, predictions
+
+    cdef int _take_metrics(self, Batch *batch) except -1 nogil:
+        cdef fnn_metric_args args
+        cdef int i
+        args.rows, args.columns, args.values = batch.rows, self.outputs, NULL
+        args.predictions, args.predictions_row = self.predictions, self.predictions_row
+        args.targets = NULL if batch.sparse else batch.targets
+        args.targets_row = self.outputs
+        args.labels = batch.labels
+        for i in range(self.metric_count):
+            if self.metrics[i].native:
+                args.kind, args.threshold = self.metrics[i].kind, self.metrics[i].threshold
+                self.sums[1 + i] = self.table.metric(&args)
+            else:
+                self._update_python_metric(batch, i)
+        return 0
+
+    cdef int _update_python_metric(self, Batch *batch, int i) except -1 with gil:
+        truth, predictions = self._batch_arrays(batch)
+        self.objective.metrics[i].update_state(truth, predictions)
+        return 0
+
+    cdef int _add_penalties(self, int64_t rows, bint gradients) except -1 nogil:
+        """Add the regularisers' penalties to the loss, and their gradients to the gradients."""
+        cdef Penalty *p
+        cdef double penalty = 0
+        cdef int i
+        for i in range(self.penalty_count):
+            p = &self.penalties[i]
+            if p.l1 != 0:
+                penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
+            if p.l2 != 0:
+                penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
+            if gradients:
+                self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+        self.sums[0] += penalty * rows
+        return 0
+
+    # Backward
+
+    cdef int _backward(self, Batch *batch, uint64_t iteration) except -1 nogil:
+        """Gradients of all parameters from the one at the output, which is in gradients[0]."""
+        cdef int i, turn = 0
+        cdef int64_t x_row
+        cdef const char *x
+        cdef char *gradient
+        cdef Op *op
+        for i in range(self.ops.count - 1, self.lowest - 1, -1):
+            op = &self.ops.items[i]
+            gradient = self.gradients[turn]
+            x, x_row = batch.x, batch.x_row
+            if i > 0:
+                x, x_row = self.ops.items[i - 1].y, self.ops.items[i - 1].row
+            self._backward_through_activation(op, batch.rows, gradient, iteration)
+            if op.kind == DENSE:
+                self._backward_to_parameters(op, batch.rows, x, x_row, gradient)
+                if i > self.lowest:
+                    self._backward_to_input(op, &self.ops.items[i - 1], batch.rows, gradient,
+                                            self.gradients[1 - turn])
+                    turn = 1 - turn
+        return 0
+
+    cdef int _backward_through_activation(self, Op *op, int64_t rows, char *gradient,
+                                          uint64_t iteration) except -1 nogil:
+        """Turn the gradient at an op's output, in place, into that before its activation."""
+        if op.kind == DROPOUT:
+            self.table.dropout(rows, op.outputs, gradient, op.row, gradient, op.row, op.rate,
+                               op.seed, iteration)
+        elif op.kind == CUSTOM:
+            self._custom_backward(op, rows, gradient)
+        elif op.activation >= FNN_SOFTMAX:
+            self.table.softmax_gradient(rows, op.outputs, gradient, op.row, op.y, op.row, gradient,
+                                        op.row, op.activation == FNN_LOG_SOFTMAX)
+        elif op.activation != FNN_LINEAR and not op.gradient_fused:
+            self.table.activate_gradient(op.activation, op.alpha, rows * op.row, gradient, op.z,
+                                         gradient)
+        return 0
+
+    cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
+        activation = self.ops.customs[op.custom]
+        result = activation.backward(
+            self.ops.matrix(gradient, rows, op.outputs, op.row),
+            self.ops.matrix(op.z, rows, op.outputs, op.row),
+            self.ops.matrix(op.y, rows, op.outputs, op.row),
+        )
+        return self.ops.put(result, f"{activation.name}.backward", gradient, rows, op.outputs,
+                            op.row)
+
+    cdef int _backward_to_parameters(self, Op *op, int64_t rows, const char *x, int64_t x_row,
+                                     const char *gradient) except -1 nogil:
+        """Kernel: transposed X times dZ; bias: column sums of dZ."""
+        cdef fnn_gemm g
+        g.m, g.n, g.k = op.inputs, op.outputs, rows
+        g.a, g.a_row, g.a_col = x, 1, x_row
+        g.b, g.b_row, g.b_panel = gradient, op.row, self.table.panel_width
+        g.c, g.c_row = op.kernel_gradient, op.outputs
+        g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+        self.ops.product(&g)
+        if op.bias != NULL:
+            self.table.column_sums(rows, op.outputs, gradient, op.row, op.bias_gradient)
+        return 0
+
+    cdef int _backward_to_input(self, Op *op, Op *below, int64_t rows, const char *gradient,
+                                char *out) except -1 nogil:
+        """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
+        cdef fnn_gemm g
+        g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
+        g.a, g.a_row, g.a_col = gradient, op.row, 1
+        g.c, g.c_row = out, below.row
+        g.bias = NULL
+        g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
+        g.activation, g.alpha = below.activation, below.alpha
+        g.saved, g.saved_row = below.z, below.row
+        return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
+
+    # Update
+
+    cdef int _clip(self) except -1 nogil:
+        cdef int i
+        cdef Range *r
+        cdef double squares = 0, norm
+        for i in range(self.trainable_count):
+            r = &self.trainables[i]
+            if self.clipvalue != 0:
+                self.table.clip(r.size, self.clipvalue, r.gradient)
+            elif self.clipnorm != 0:
+                norm = sqrt(self.table.sum_of_squares(r.size, r.gradient))
+                if not norm <= self.clipnorm:  # NaN goes on, to be seen
+                    self.table.scale(r.size, self.clipnorm / norm, r.gradient)
+            elif self.global_clipnorm != 0:
+                squares += self.table.sum_of_squares(r.size, r.gradient)
+        if self.global_clipnorm != 0 and not sqrt(squares) <= self.global_clipnorm:
+            for i in range(self.trainable_count):
+                r = &self.trainables[i]
+                self.table.scale(r.size, self.global_clipnorm / sqrt(squares), r.gradient)
+        return 0
+
+    cdef void _update(self, const double *hyper) noexcept nogil:
+        cdef int i
+        for i in range(self.range_count):
+            self.table.update(self.optimizer, self.ranges[i].size, self.ranges[i].values,
+                              self.ranges[i].gradient, self.ranges[i].slots, hyper)
