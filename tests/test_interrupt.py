@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 
 import numpy as np
@@ -10,6 +11,14 @@ import pytest
 
 from fastnn import Sequential, utils
 from fastnn.layers import Dense
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Listen to SIGINT, which a shell has its background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def make_model(engine):
@@ -39,7 +48,7 @@ def test_ctrl_c_leaves_the_last_finished_step(engine, batch_size):
     model = make_model(engine)
     interrupt_after(0.3)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(x, y, batch_size=batch_size, epochs=10_000, verbose=0, shuffle=False)
+        model.fit(x, y, batch_size=batch_size, epochs=200, verbose=0, shuffle=False)
     steps = model.optimizer.iterations
     twin = make_model(engine)
     whole, rest = divmod(steps * batch_size, rows)
