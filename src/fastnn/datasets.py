@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +48,7 @@ def load_digits() -> tuple[Split, Split]:
     >>> int(y_train[0]), int(x_train.min()), int(x_train.max())
     (0, 0, 16)
     """
-    source = files("fastnn") / "data" / "digits.npz"
-    with source.open("rb") as file, np.load(file) as data:
+    with np.load(Path(__file__).with_name("data") / "digits.npz") as data:
         x, y = data["x"], data["y"]
     test = np.zeros(len(y), dtype=bool)
     for digit in range(10):
@@ -115,6 +112,8 @@ def _download(url: str, sha256: str, cache_dir: str | os.PathLike[str] | None) -
 
 
 def _read_mnist(file: Path) -> tuple[Split, Split]:
+    import zipfile  # not needed by those who bring their own data
+
     with file.open("rb") as stream:
         if not zipfile.is_zipfile(stream):
             raise ValueError(f"load_mnist expects an .npz file (a zip archive), got '{file}'")

@@ -9,7 +9,8 @@ from fastnn._validation import whole_number
 
 __all__ = ["clear_session", "generator", "set_random_seed"]
 
-_generator = np.random.default_rng()
+# Made when it is first asked for: numpy.random takes as long to import as all of fastnn.
+_generator: np.random.Generator | None = None
 
 
 def set_random_seed(seed: int) -> None:
@@ -38,4 +39,7 @@ def set_random_seed(seed: int) -> None:
 
 def generator() -> np.random.Generator:
     """Return the generator that `set_random_seed` seeds."""
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng()
     return _generator
