@@ -1,8 +1,7 @@
-"""What a newcomer tries first: the demonstration, the command line, the README's examples."""
+"""What a newcomer tries first: the demonstration and the command line."""
 
 from __future__ import annotations
 
-import doctest
 import re
 import subprocess
 import sys
@@ -12,8 +11,6 @@ import pytest
 
 import fastnn
 from fastnn.cli import main
-
-README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -132,9 +129,3 @@ class TestCommandLine:
             check=True,
         )
         assert done.stdout == f"fastnn {fastnn.__version__}\n"
-
-
-def test_the_examples_of_the_readme():
-    result = doctest.testfile(str(README), module_relative=False, encoding="utf-8")
-    assert result.attempted > 10
-    assert result.failed == 0
