@@ -17,6 +17,8 @@
 #define PANEL_VECTORS 2
 #define PANEL_WIDTH (PANEL_VECTORS * LANES)
 #define REDUCTION 1024
+#define STRIDED_REDUCTION 512 /* where each step along k is in another line of A */
+#define PREFETCH_STEPS 24
 #define ROW_BLOCK (16 * TILE_ROWS)
 
 typedef struct {
@@ -51,9 +53,12 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
 }
 
 /* One step along k: a row of B times a column of A. */
-INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, const REAL *b,
-                          vec (*sums)[PANEL_VECTORS], const int rows, const int vectors) {
+INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t a_col, const REAL *b,
+                          int64_t b_row, vec (*sums)[PANEL_VECTORS], const int rows, const int vectors) {
     vec bj[PANEL_VECTORS];
+    /* Where the steps are whole rows apart, the hardware does not foresee them. */
+    __builtin_prefetch(a[0] + PREFETCH_STEPS * a_col);
+    __builtin_prefetch(b + PREFETCH_STEPS * b_row);
     UNROLL
     for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
     UNROLL
@@ -84,14 +89,14 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors) 
     for (; p >= chains; p -= chains) {
         UNROLL
         for (int chain = 0; chain < chains; chain++) {
-            FN(tile_step)(a, a_row, b, sums + chain * rows, rows, vectors);
+            FN(tile_step)(a, a_row, a_col, b, b_row, sums + chain * rows, rows, vectors);
             b += b_row;
             UNROLL
             for (int i = 0; i < 4; i++) a[i] += a_col;
         }
     }
     for (; p > 0; p--) {
-        FN(tile_step)(a, a_row, b, sums, rows, vectors);
+        FN(tile_step)(a, a_row, a_col, b, b_row, sums, rows, vectors);
         b += b_row;
         UNROLL
         for (int i = 0; i < 4; i++) a[i] += a_col;
@@ -172,10 +177,11 @@ static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, int64_t first, int64_
 static void FN(gemm)(const fnn_gemm *g) {
     FN(tile_args) t = {.a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row, .c_row = g->c_row};
     const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
+    const int64_t reduction = g->a_col == 1 ? REDUCTION : STRIDED_REDUCTION;
     const int buffered = !relu && g->epilogue != FNN_STORE && g->activation != FNN_LINEAR;
     int64_t k0 = 0;
     do {
-        t.k = g->k - k0 < REDUCTION ? g->k - k0 : REDUCTION;
+        t.k = g->k - k0 < reduction ? g->k - k0 : reduction;
         const int last_block = k0 + t.k == g->k;
         t.accumulate = k0 > 0;
         t.relu = relu && last_block;

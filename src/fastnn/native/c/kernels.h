@@ -40,6 +40,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef PANEL_VECTORS
 #undef PANEL_WIDTH
 #undef REDUCTION
+#undef STRIDED_REDUCTION
+#undef PREFETCH_STEPS
 #undef ROW_BLOCK
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
