@@ -73,13 +73,41 @@ UPDATE_CODES = {
 # Results and their places
 
 
-cdef bint _can_hold(out, inputs):
+cdef bint _can_hold(cnp.ndarray out, tuple inputs):
     """Whether a kernel can write straight to `out` while it reads `inputs`."""
-    return (
-        out.flags.c_contiguous
-        and out.flags.aligned
-        and not any(np.may_share_memory(out, each) for each in inputs if each is not None)
-    )
+    if not (cnp.PyArray_IS_C_CONTIGUOUS(out) and cnp.PyArray_ISALIGNED(out)):
+        return False
+    for each in inputs:
+        if each is not None and _may_overlap(out, each):
+            return False
+    return True
+
+
+cdef bint _may_overlap(cnp.ndarray a, cnp.ndarray b):
+    """Whether the memory between first and last byte of `a` and of `b` has a part in common."""
+    cdef char *a_first
+    cdef char *a_end
+    cdef char *b_first
+    cdef char *b_end
+    _extent(a, &a_first, &a_end)
+    _extent(b, &b_first, &b_end)
+    return a_first < b_end and b_first < a_end
+
+
+cdef void _extent(cnp.ndarray array, char **first, char **end) noexcept:
+    cdef int i
+    cdef cnp.npy_intp reach
+    first[0] = <char *>cnp.PyArray_DATA(array)
+    end[0] = first[0] + cnp.PyArray_ITEMSIZE(array)
+    for i in range(cnp.PyArray_NDIM(array)):
+        reach = (cnp.PyArray_DIM(array, i) - 1) * cnp.PyArray_STRIDE(array, i)
+        if cnp.PyArray_DIM(array, i) == 0:
+            end[0] = first[0]
+            return
+        if reach < 0:
+            first[0] += reach
+        else:
+            end[0] += reach
 
 
 cdef _result(shape, dtype, out, inputs):
@@ -134,6 +162,15 @@ cdef bint _operands_agree(x, kernel, bias):
             or (_is_array(bias, 1, kind)
                 and cnp.PyArray_DIM(bias, 0) == cnp.PyArray_DIM(kernel, 1))
         )
+    )
+
+
+cdef bint _result_fits(x, kernel, out):
+    return (
+        _is_array(out, 2, cnp.PyArray_TYPE(x))
+        and cnp.PyArray_DIM(out, 0) == cnp.PyArray_DIM(x, 0)
+        and cnp.PyArray_DIM(out, 1) == cnp.PyArray_DIM(kernel, 1)
+        and cnp.PyArray_ISWRITEABLE(out)
     )
 
 
@@ -227,7 +264,7 @@ def dense_forward(x, kernel, bias=None, activation="linear", *, alpha=None, out=
     code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
     if code is None or alpha is not None or code in (FNN_LEAKY_RELU, FNN_ELU):
         alpha = _checks.check_activation(activation, alpha)
-    if out is not None or not _operands_agree(x, kernel, bias):
+    if not _operands_agree(x, kernel, bias) or not (out is None or _result_fits(x, kernel, out)):
         _checks.check_dense(x, kernel, bias, out)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
     if bias is not None and not (
