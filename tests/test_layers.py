@@ -11,93 +11,12 @@ from fastnn.models import Sequential
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
 from fastnn.utils import set_random_seed
 
-EVERY_LAYER = [
-    (lambda **options: Dense(3, **options), (None, 5), (None, 3), 18),
-    (lambda **options: Dense(3, use_bias=False, **options), (None, 5), (None, 3), 15),
-    (lambda **options: Activation("tanh", **options), (None, 5), (None, 5), 0),
-    (lambda **options: Dropout(0.5, **options), (None, 5), (None, 5), 0),
-    (lambda **options: Flatten(**options), (None, 4, 3), (None, 12), 0),
-]
-
-
-@pytest.fixture(params=EVERY_LAYER, ids=["dense", "dense_no_bias", "activation", "dropout", "flat"])
-def case(request):
-    return request.param
-
 
 @pytest.fixture
 def fresh_names():
     _naming.clear_session()
     yield
     _naming.clear_session()
-
-
-class TestContract:
-    """What holds for every layer."""
-
-    def test_every_layer_is_covered(self):
-        covered = {type(make()) for make, *_ in EVERY_LAYER} | {Input}
-        assert covered == {
-            cls
-            for cls in vars(layers).values()
-            if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
-        }
-
-    def test_shapes_and_parameter_count(self, case):
-        make, input_shape, output_shape, count = case
-        layer = make()
-        assert layer.compute_output_shape(input_shape) == output_shape
-        assert not layer.built
-        layers.build_layers([layer], input_shape, np.dtype(np.float32))
-        assert layer.built
-        assert layer.input_shape == input_shape
-        assert layer.output_shape == output_shape
-        assert layer.count_params() == count
-        assert sum(w.size for w in layer.get_weights()) == count
-
-    def test_config_makes_an_equal_layer(self, case):
-        layer = case[0](name="given", trainable=False, input_shape=case[1][1:])
-        config = layers.serialize(layer)
-        twin = layers.deserialize(config)
-        assert type(twin) is type(layer)
-        assert twin.name == "given"
-        assert not twin.trainable
-        assert twin.input_shape == case[1]
-        assert layers.serialize(twin) == config
-
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_a_training_step_runs(self, case, dtype):
-        make, input_shape, _, _count = case
-        model = Sequential([Input(input_shape[1:]), make(), Flatten(), Dense(2)], dtype=dtype)
-        model.compile("sgd", "mean_squared_error")
-        before = model.get_weights()
-        x = np.ones((4, *input_shape[1:]))
-        loss = model.train_on_batch(x, np.full((4, 2), 7.0))
-        assert loss > 0
-        moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
-        assert all(moved)
-        assert model.predict(x, verbose=0).dtype == dtype
-
-    def test_trainable_reaches_the_parameters(self, case):
-        make, input_shape, *_ = case
-        layer = make()
-        layers.build_layers([layer], input_shape, np.dtype(np.float32))
-        layer.trainable = False
-        assert layer.trainable_weights == []
-        assert layer.non_trainable_weights == layer.weights
-        layer.trainable = True
-        assert layer.trainable_weights == layer.weights
-
-    def test_get_and_set_weights(self, case):
-        make, input_shape, *_ = case
-        layer = make()
-        layers.build_layers([layer], input_shape, np.dtype(np.float64))
-        values = [np.full(w.shape, 1.5) for w in layer.get_weights()]
-        layer.set_weights(values)
-        for got, want in zip(layer.get_weights(), values, strict=True):
-            np.testing.assert_array_equal(got, want)
-        with pytest.raises(ValueError, match="got"):
-            layer.set_weights([*values, np.zeros(1)])
 
 
 class TestNames:

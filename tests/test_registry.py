@@ -1,8 +1,7 @@
-"""The registry: names, classes, instances, configs; and what every vocabulary object can do."""
+"""The registry: names and what is refused; `test_contract` tries every object."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -15,114 +14,10 @@ from fastnn import (
     metrics,
     optimizers,
     regularizers,
-    schedules,
 )
 from fastnn._registry import Configurable, Registry, real
 
-OBJECTS = {
-    activations: [
-        *(getattr(activations, name) for name in ("linear", "step", "softmax", "gelu")),
-        activations.LeakyReLU(0.3),
-        activations.ELU(alpha=0.5),
-    ],
-    initializers: [
-        initializers.Zeros(),
-        initializers.Ones(),
-        initializers.Constant(2.5),
-        initializers.RandomUniform(-1.0, 2.0, seed=1),
-        initializers.RandomNormal(1.0, 0.5, seed=2),
-        initializers.TruncatedNormal(1.0, 0.5, seed=3),
-        initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=4),
-        initializers.GlorotUniform(seed=5),
-        initializers.GlorotNormal(seed=5),
-        initializers.HeUniform(seed=5),
-        initializers.HeNormal(seed=5),
-        initializers.LecunUniform(seed=5),
-        initializers.LecunNormal(seed=5),
-        initializers.Orthogonal(gain=2.0, seed=6),
-    ],
-    losses: [
-        losses.MeanSquaredError(reduction="sum", name="mine"),
-        losses.MeanAbsoluteError(),
-        losses.Huber(delta=2.0),
-        losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
-        losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
-        losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None),
-        losses.Hinge(),
-    ],
-    metrics: [
-        metrics.MeanSquaredError(),
-        metrics.MeanAbsoluteError(name="mine"),
-        metrics.BinaryAccuracy(threshold=0.25),
-        metrics.CategoricalAccuracy(),
-        metrics.SparseCategoricalAccuracy(),
-        metrics.AUC(),
-        metrics.Precision([0.25, 0.75]),
-        metrics.Recall(0.25, name="mine"),
-    ],
-    optimizers: [
-        optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=1.0),
-        optimizers.RMSprop(rho=0.8, momentum=0.5, clipvalue=2.0),
-        optimizers.Adagrad(initial_accumulator_value=0.2, name="mine"),
-        optimizers.Adam(beta_1=0.8, beta_2=0.9, epsilon=1e-8, weight_decay=0.1),
-        optimizers.AdamW(weight_decay=0.01, global_clipnorm=3.0),
-        optimizers.SGD(schedules.CosineDecay(0.1, 100)),
-    ],
-    regularizers: [regularizers.L1(0.1), regularizers.L2(0.2), regularizers.L1L2(0.1, 0.2)],
-    schedules: [
-        schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True),
-        schedules.InverseTimeDecay(0.1, 10, 0.5),
-        schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
-        schedules.PolynomialDecay(0.1, 10, 0.01, 2.0, cycle=True),
-        schedules.CosineDecay(0.1, 10, 0.1, warmup_target=0.2, warmup_steps=5),
-    ],
-}
-CASES = [
-    pytest.param(module, instance, id=f"{module.__name__.split('.')[1]}-{instance!r}"[:60])
-    for module, instances in OBJECTS.items()
-    for instance in instances
-]
-NAMED = [module for module in OBJECTS if module is not schedules]
-
-
-@pytest.mark.parametrize(("module", "instance"), CASES)
-class TestEveryObject:
-    def test_comes_back_from_its_config(self, module, instance):
-        config = json.loads(json.dumps(instance.get_config()))
-        again = type(instance).from_config(config)
-        assert type(again) is type(instance)
-        assert again.get_config() == instance.get_config()
-
-    def test_comes_back_from_its_serialized_form(self, module, instance):
-        form = json.loads(json.dumps(module.serialize(instance)))
-        again = module.deserialize(form)
-        assert type(again) is type(instance)
-        assert again.get_config() == instance.get_config()
-
-    def test_representation_is_a_call_that_makes_it(self, module, instance):
-        again = eval(repr(instance), vars(module) | vars(schedules))
-        assert type(again) is type(instance)
-        if getattr(again, "name", None) == getattr(instance, "name", None):
-            assert again.get_config() == instance.get_config()
-
-
-@pytest.mark.parametrize(
-    ("module", "base"),
-    [
-        (initializers, initializers.Initializer),
-        (losses, losses.Loss),
-        (metrics, metrics.Metric),
-        (optimizers, optimizers.Optimizer),
-        (regularizers, regularizers.Regularizer),
-        (schedules, schedules.LearningRateSchedule),
-    ],
-)
-def test_every_registered_class_is_tested_above(module, base):
-    covered = {type(instance) for instance in OBJECTS[module]}
-    for entry in module._registry.entries.values():
-        cls = entry if isinstance(entry, type) else type(entry)
-        assert issubclass(cls, base)
-        assert cls in covered
+NAMED = [activations, initializers, losses, metrics, optimizers, regularizers]
 
 
 @pytest.mark.parametrize("module", NAMED)
@@ -133,15 +28,6 @@ class TestGet:
             assert type(module.get(name)) is cls
             assert type(module.get(cls.__name__)) is cls
             assert type(module.get(cls)) is cls
-
-    def test_returns_an_instance_as_it_is(self, module):
-        instance = OBJECTS[module][0]
-        assert module.get(instance) is instance
-
-    def test_makes_an_object_from_a_config(self, module):
-        instance = OBJECTS[module][-1]
-        config = {"class_name": type(instance).__name__, "config": instance.get_config()}
-        assert module.get(config).get_config() == instance.get_config()
 
     def test_refuses_an_unknown_name(self, module):
         with pytest.raises(ValueError, match=r"Unknown \w+ 'xyzzy'\. Known: '"):
