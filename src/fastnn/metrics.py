@@ -115,6 +115,11 @@ class MeanMetric(Metric):
     """Base of the metrics that are a mean of one value for each sample; 0 before the first.
 
     A subclass names a kernel, or defines `values`.
+
+    Parameters
+    ----------
+    name : str, optional
+        Under which it appears in logs. Default: the class' name in lower case, counted.
     """
 
     _own_kernel: ClassVar[str | None] = None
