@@ -16,7 +16,11 @@
 #include "fastnn.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))
+#if defined(__clang__) /* which ignores GCC's pragma, and then keeps the tiles in memory */
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 #define JOIN_(a, b, c) a##_##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
