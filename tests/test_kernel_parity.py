@@ -310,6 +310,43 @@ def test_dropout_masks_are_the_same(isa, rng, dtype, width):
         )
 
 
+def unaligned(array):
+    """The same numbers, contiguous, one byte off their natural place."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    memory[...] = array
+    assert not memory.flags.aligned
+    return memory
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_unaligned_arrays(isa, rng, dtype):
+    a, b, c, d = (rng.uniform(0.1, 0.9, size=(5, 9)).astype(dtype) for _ in range(4))
+    weights = a[:, 0]
+    calls = [
+        ("activation_forward", (a, "tanh")),
+        ("activation_backward", (a, b, c, "gelu")),
+        ("softmax", (a,)),
+        ("dropout", (a, 0.3, 1, 2)),
+        ("loss_forward", (a, b, "binary_crossentropy")),
+        ("metric_values", (a, b, "mean_squared_error")),
+    ]
+    for name, args in calls:
+        kernel = getattr(kernels, name)
+        moved = [unaligned(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+        np.testing.assert_array_equal(kernel(*moved), kernel(*args))
+    np.testing.assert_array_equal(
+        kernels.loss_backward(
+            unaligned(a), unaligned(b), "huber", sample_weight=unaligned(weights)
+        ),
+        kernels.loss_backward(a, b, "huber", sample_weight=weights),
+    )
+    moved = [unaligned(array) for array in (a, b, c, d)]
+    for arrays in (moved, (a, b, c, d)):
+        kernels.adam(*arrays, learning_rate=0.1, step=3)
+    for changed, expected in zip(moved, (a, b, c, d), strict=True):
+        np.testing.assert_array_equal(changed, expected)
+
+
 # Bad arguments: the same exception with the same message
 
 X, W, B = np.zeros((3, 4)), np.zeros((4, 2)), np.zeros(2)

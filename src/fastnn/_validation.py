@@ -92,7 +92,7 @@ def numeric_array(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def float_array(values: ArrayLike, dtype: np.dtype, what: str, finite: bool = True) -> np.ndarray:
-    """Return `values` as a C-contiguous array of `dtype`; no copy if it is one.
+    """Return `values` as a C-contiguous, aligned array of `dtype`; no copy if it is one.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def float_array(values: ArrayLike, dtype: np.dtype, what: str, finite: bool = Tr
     """
     given = numeric_array(values, what)
     with np.errstate(over="ignore"):
-        array = np.asarray(given, dtype=dtype, order="C")
+        array = np.require(given, dtype=dtype, requirements=["C", "A"])
     if finite:
         _check_finite(array, given, what)
     return array

@@ -125,6 +125,11 @@ cdef _deliver(result, out):
     return out
 
 
+cdef _aligned(array):
+    """Return `array` as one that is C-contiguous and aligned, copied if it is not."""
+    return np.require(np.ascontiguousarray(array), requirements="A")
+
+
 cdef _whole_strides(cnp.ndarray array):
     """Return `array`, or a copy of it if its elements do not lie whole strides apart."""
     cdef int i
@@ -353,7 +358,7 @@ cdef int _activation_forward(
 
 cdef _as_rows(array):
     """Return `array` as a contiguous matrix over its last axis."""
-    array = np.ascontiguousarray(array)
+    array = _aligned(array)
     return array.reshape(array.size // max(array.shape[-1], 1), array.shape[-1])
 
 
@@ -434,9 +439,9 @@ def dropout(x, rate, seed, step, *, out=None):
     rate, seed, step = _checks.check_dropout(x, rate, seed, step, out)
     y = _result(x.shape, x.dtype, out, (x,))
     if x.dtype == np.float32:
-        _dropout[float](np.ascontiguousarray(x), y, rate, seed, step)
+        _dropout[float](_aligned(x), y, rate, seed, step)
     else:
-        _dropout[double](np.ascontiguousarray(x), y, rate, seed, step)
+        _dropout[double](_aligned(x), y, rate, seed, step)
     return _deliver(y, out)
 
 
@@ -482,7 +487,7 @@ cdef int _loss(
 
 
 cdef _run_loss(LossOptions options, y_true, y_pred, weights, values, gradient):
-    y_true, y_pred = np.ascontiguousarray(y_true), np.ascontiguousarray(y_pred)
+    y_true, y_pred = _aligned(y_true), _aligned(y_pred)
     sparse = options.kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY
     targets, labels = (None, y_true) if sparse else (y_true, None)
     if y_pred.dtype == np.float32:
@@ -523,7 +528,7 @@ def loss_backward(
 ):
     _checks.check_loss(y_true, y_pred, loss, from_logits, label_smoothing, delta)
     _checks.check_loss_backward(y_pred, sample_weight, out)
-    weights = None if sample_weight is None else np.ascontiguousarray(sample_weight)
+    weights = None if sample_weight is None else _aligned(sample_weight)
     gradient = _result(y_pred.shape, y_pred.dtype, out, (y_true, y_pred, weights))
     options = _loss_options(loss, from_logits, label_smoothing, delta)
     _run_loss(options, y_true, y_pred, weights, None, gradient)
@@ -556,7 +561,7 @@ cdef int _metric_values(
 
 def metric_values(y_true, y_pred, metric, *, threshold=0.5):
     threshold = _checks.check_metric(y_true, y_pred, metric, threshold)
-    y_true, y_pred = np.ascontiguousarray(y_true), np.ascontiguousarray(y_pred)
+    y_true, y_pred = _aligned(y_true), _aligned(y_pred)
     values = np.empty(y_pred.shape[0], y_pred.dtype)
     code = METRIC_CODES[metric]
     sparse = code == FNN_METRIC_SPARSE_CATEGORICAL_ACCURACY
@@ -592,14 +597,17 @@ cdef int _update(
 
 cdef _run_update(kind, parameter, gradient, first, second, hyper):
     hyper = np.array(hyper, dtype=np.float64)
-    flat = [
-        None if array is None else array.reshape(-1)
-        for array in (parameter, np.ascontiguousarray(gradient), first, second)
-    ]
+    changed = (parameter, first, second)
+    used = [None if array is None else _aligned(array) for array in changed]
+    flat = [None if array is None else array.reshape(-1) for array in used]
+    slope = _aligned(gradient).reshape(-1)
     if parameter.dtype == np.float32:
-        _update[float](UPDATE_CODES[kind], flat[0], flat[1], flat[2], flat[3], hyper)
+        _update[float](UPDATE_CODES[kind], flat[0], slope, flat[1], flat[2], hyper)
     else:
-        _update[double](UPDATE_CODES[kind], flat[0], flat[1], flat[2], flat[3], hyper)
+        _update[double](UPDATE_CODES[kind], flat[0], slope, flat[1], flat[2], hyper)
+    for array, result in zip(changed, used):
+        if array is not None and not cnp.PyArray_ISALIGNED(array):
+            array[...] = result.reshape(array.shape)
 
 
 def sgd(
@@ -678,17 +686,3 @@ def adam(
         weight_decay=weight_decay,
     )
     _run_update("adam", parameter, gradient, m, v, hyper)
-
-
-# Checks of whole arrays
-
-
-cdef bint _all_finite(const real[::1] x) noexcept:
-    cdef const fnn_kernels *table = kernels_for(sizeof(real))
-    return x.shape[0] == 0 or table.all_finite(x.shape[0], &x[0])
-
-
-def all_finite(x):
-    """Return whether a C-contiguous float32 or float64 array has no NaN and no infinity."""
-    flat = x.reshape(-1)
-    return _all_finite[float](flat) if x.dtype == np.float32 else _all_finite[double](flat)

@@ -61,7 +61,8 @@ static void FN(penalise)(int64_t n, double l1, double l2, const void *x_, void *
 }
 
 static int FN(all_finite)(int64_t n, const void *x_) {
-    const INT *bits = x_;
+    typedef INT bits_of_real __attribute__((may_alias));
+    const bits_of_real *bits = x_;
     INT found = 0;
     for (int64_t i = 0; i < n; i++)
         found |= (bits[i] & (INT)EXPONENT_MASK) == (INT)EXPONENT_MASK;
