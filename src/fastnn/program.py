@@ -230,11 +230,6 @@ class Program:
     def parameters(self) -> tuple[Parameter, ...]:
         return self.layout.parameters
 
-    @property
-    def versions(self) -> tuple[int, ...]:
-        """Versions of the blocks in use; differs from an earlier value once weights change."""
-        return tuple(p.block.version for p in self.parameters if p.block is not None)
-
 
 @dataclass(frozen=True, eq=False)
 class Objective:

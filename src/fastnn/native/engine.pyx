@@ -248,7 +248,7 @@ cdef class FastCall:
             Finite numbers, as in `fit`; n may be 0.
         batch_size : int, optional
             Samples that are handed to the engine at a time. Default: 32 if callbacks ask for
-            batches, else 4096.
+            batches, else what suits the engine.
         verbose : {"auto", 0, 1, 2}, default "auto"
             1 and 2 print the time it took; "auto" is silent.
         callbacks : sequence of Callback, optional

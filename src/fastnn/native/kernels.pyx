@@ -19,7 +19,7 @@ from fastnn.native.dispatch cimport kernels_for
 cnp.import_array()
 
 cdef enum:
-    STACK_BYTES = 8192  # of a packed kernel that needs no memory of its own
+    STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
 
 ctypedef fused real:
     float
@@ -215,9 +215,9 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     part.n = g.n - direct
     if part.n == 0:
         return 0
-    cdef char[STACK_BYTES] stack
+    cdef double[STACK_DOUBLES] stack  # of doubles, to be aligned for either type
     cdef int64_t size = (part.n + width - 1) // width * width * g.k * itemsize
-    if size <= STACK_BYTES:
+    if size <= sizeof(stack):
         part.b = stack
     else:
         packed = np.empty(size, np.int8)
