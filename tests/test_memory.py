@@ -28,7 +28,8 @@ def peak_of(action):
 
 
 def make_model():
-    return Sequential([Dense(64, "gelu", input_dim=100), Dropout(0.1), Dense(10, "softmax")])
+    layers = [Dense(64, "gelu", input_dim=100), Dropout(0.1), Dense(10, "softmax")]
+    return Sequential(layers, engine="native")
 
 
 def test_steps_allocate_nothing():

@@ -217,7 +217,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         return 0
     cdef double[STACK_DOUBLES] stack  # of doubles, to be aligned for either type
     cdef int64_t size = (part.n + width - 1) // width * width * g.k * itemsize
-    if size <= sizeof(stack):
+    if size <= 8 * STACK_DOUBLES:
         part.b = stack
     else:
         packed = np.empty(size, np.int8)
