@@ -42,7 +42,8 @@ def extension(name, *sources):
     return Extension(
         f"fastnn.native.{name}",
         [f"{NATIVE}/{name}.pyx", *sources],
-        extra_compile_args=[*OPTIMISE, "-Wno-discarded-qualifiers"],
+        extra_compile_args=[*OPTIMISE, "-pthread", "-Wno-discarded-qualifiers"],
+        extra_link_args=["-pthread"],
         include_dirs=[numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         depends=glob(f"{NATIVE}/c/*"),
@@ -54,6 +55,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("dispatch", f"{NATIVE}/c/dispatch.c"),
+            extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
             extension("kernels"),
             extension("ops"),
             extension("trainer"),

@@ -26,7 +26,14 @@ from fastnn import (
     regularizers,
     utils,
 )
-from fastnn._config import available_isas, show_config, use_isa
+from fastnn._config import (
+    available_isas,
+    get_num_threads,
+    set_num_threads,
+    show_config,
+    use_isa,
+    use_threads,
+)
 from fastnn._version import __version__
 from fastnn.callbacks import History
 from fastnn.layers import Input
@@ -44,6 +51,7 @@ __all__ = [
     "available_isas",
     "callbacks",
     "datasets",
+    "get_num_threads",
     "initializers",
     "kernels",
     "layers",
@@ -53,7 +61,9 @@ __all__ = [
     "optimizers",
     "reference",
     "regularizers",
+    "set_num_threads",
     "show_config",
     "use_isa",
+    "use_threads",
     "utils",
 ]

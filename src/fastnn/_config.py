@@ -9,8 +9,17 @@ import numpy as np
 
 from fastnn._version import __version__
 from fastnn.native.dispatch import available_isas, compiler, isa, use_isa
+from fastnn.native.team import get_num_threads, set_num_threads, use_threads
 
-__all__ = ["available_isas", "config", "show_config", "use_isa"]
+__all__ = [
+    "available_isas",
+    "config",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+    "use_isa",
+    "use_threads",
+]
 
 
 def config() -> dict[str, str | int | list[str]]:
@@ -19,7 +28,7 @@ def config() -> dict[str, str | int | list[str]]:
         "fastnn": __version__,
         "instruction set": isa(),
         "available": available_isas(),
-        "threads": 1,
+        "threads": get_num_threads(),
         "compiler": compiler(),
         "Python": platform.python_version(),
         "NumPy": np.__version__,

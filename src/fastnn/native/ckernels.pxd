@@ -62,6 +62,17 @@ cdef extern from "c/fastnn.h" nogil:
         double alpha
         const void *saved
         int64_t saved_row
+        int64_t whole_m
+
+    ctypedef struct fnn_dropout:
+        int64_t rows, columns
+        const void *x
+        int64_t x_row
+        void *y
+        int64_t y_row
+        double rate
+        uint64_t seed, step
+        int64_t first_row
 
     ctypedef struct fnn_loss_args:
         fnn_loss kind
@@ -112,8 +123,7 @@ cdef extern from "c/fastnn.h" nogil:
             fnn_optimizer, int64_t, void *, const void *, void *const *, const double *) noexcept nogil
         void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *) noexcept nogil
         void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
-        void (*dropout)(
-            int64_t, int64_t, const void *, int64_t, void *, int64_t, double, uint64_t, uint64_t) noexcept nogil
+        void (*dropout)(const fnn_dropout *) noexcept nogil
         double (*sum_of_squares)(int64_t, const void *) noexcept nogil
         double (*sum_of_magnitudes)(int64_t, const void *) noexcept nogil
         void (*scale)(int64_t, double, void *) noexcept nogil

@@ -11,7 +11,18 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastnn.native.ckernels cimport *
-from fastnn.native.ops cimport ACTIVATION, DENSE, Op, Ops, address, round_up
+from fastnn.native.ops cimport (
+    ACTIVATION,
+    CUSTOM,
+    DENSE,
+    Op,
+    Ops,
+    address,
+    call_flops,
+    heed_signals,
+    round_up,
+)
+from fastnn.native.team cimport share_out, shared_gemm, shared_pack, team_size
 
 import numpy
 
@@ -22,6 +33,16 @@ np.import_array()
 
 cdef enum:
     CHUNK_ROWS = 96            # rows that go through all ops together
+    SHARED_ROWS = 16           # from here on threads share rows, below the columns of each product
+
+# A call, as those who share it see it.
+cdef struct Call:
+    void *engine
+    int64_t rows               # of the whole call
+    const char *x
+    char *out
+    char *scratch              # `share_bytes` for each share
+    int64_t share_bytes
 
 cdef double SHORT_FLOPS = 2e4     # below it, to release the GIL costs more than it gives
 
@@ -43,6 +64,7 @@ cdef class NativeEngine:
     cdef int64_t inputs, outputs
     cdef int type_number
     cdef double row_flops
+    cdef bint rows_can_be_shared
 
     def __cinit__(self):
         self.counters = NULL
@@ -60,6 +82,11 @@ cdef class NativeEngine:
         self._watch_blocks()
         self.row_flops = sum([2.0 * p.size for p in program.parameters])
         self._allocate()
+        cdef int i
+        self.rows_can_be_shared = CHUNK_ROWS * self.row_flops < call_flops()
+        for i in range(self.ops.count):
+            if self.ops.items[i].kind == CUSTOM:  # needs the GIL
+                self.rows_can_be_shared = False
 
     cdef int _watch_blocks(self) except -1:
         cdef int i
@@ -85,7 +112,7 @@ cdef class NativeEngine:
             widest = max(widest, op.row)
             if op.kind == DENSE:
                 size += round_up(op.outputs, width) * op.inputs
-        self.chunk_bytes = CHUNK_ROWS * widest * self.ops.itemsize
+        self.chunk_bytes = round_up(CHUNK_ROWS * widest * self.ops.itemsize, 64)
         self.packed = aligned_zeros(size, self.program.dtype)
         cdef char *panels = address(self.packed)
         for i in range(self.ops.count):
@@ -109,7 +136,8 @@ cdef class NativeEngine:
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             if op.kind == DENSE:
-                self.ops.table.pack(op.inputs, op.outputs, op.kernel, op.outputs, 1, op.panels)
+                shared_pack(self.ops.table, op.inputs, op.outputs, op.kernel, op.outputs, 1,
+                            op.panels)
         return 0
 
     def forward(self, np.ndarray x, np.ndarray out):
@@ -136,35 +164,63 @@ cdef class NativeEngine:
         return out
 
     cdef int _forward(self, np.ndarray x, np.ndarray out) except -1:
-        cdef int64_t rows = np.PyArray_DIM(x, 0)
+        cdef Call call
+        cdef double work = np.PyArray_DIM(x, 0) * self.row_flops
+        cdef int shares = 1
+        call.engine, call.rows = <void *>self, np.PyArray_DIM(x, 0)
+        call.x, call.out = address(x), address(out)
+        call.share_bytes = 2 * self.chunk_bytes
         self._renew_panels()
+        if self.rows_can_be_shared and call.rows >= SHARED_ROWS:
+            shares = team_size(work)
         scratch, self.scratch = self.scratch, None
-        if scratch is None:
-            scratch = numpy.empty(2 * self.chunk_bytes + 64, numpy.uint8)
-        cdef char *first = address(scratch)
-        cdef const char *source = address(x)
-        cdef char *target = address(out)
-        first += -<size_t>first % 64
-        if rows * self.row_flops < SHORT_FLOPS:
-            self._run(rows, source, target, first)
+        if scratch is None or np.PyArray_DIM(scratch, 0) < shares * call.share_bytes + 64:
+            scratch = numpy.empty(shares * call.share_bytes + 64, numpy.uint8)
+        call.scratch = address(scratch)
+        call.scratch += -<size_t>call.scratch % 64
+        if work < SHORT_FLOPS:
+            self._run_rows(&call, 0, call.rows, call.scratch)
         else:
             with nogil:
-                self._run(rows, source, target, first)
+                self._run(&call, shares)
         self.scratch = scratch
         return 0
 
-    cdef int _run(self, int64_t rows, const char *x, char *out, char *scratch) except -1 nogil:
-        cdef int64_t size = self.ops.itemsize, start = 0
-        if self.ops.count == 0:
-            memcpy(out, x, rows * self.inputs * size)
-            return 0
-        while start < rows:
-            self._run_chunk(min(CHUNK_ROWS, rows - start), x + start * self.inputs * size,
-                            out + start * self.outputs * size, scratch)
-            start += CHUNK_ROWS
+    cdef int _run(self, const Call *call, int shares) except -1 nogil:
+        """Run in parts short enough for signals to be heeded in between."""
+        cdef Call part = call[0]
+        cdef double chunk_flops = CHUNK_ROWS * self.row_flops + 1
+        cdef int64_t step = CHUNK_ROWS * max(<int64_t>(shares * call_flops() / chunk_flops), 1)
+        cdef int64_t first = 0, count
+        while first < call.rows:
+            count = min(step, call.rows - first)
+            part.x = call.x + first * self.inputs * self.ops.itemsize
+            part.out = call.out + first * self.outputs * self.ops.itemsize
+            if shares > 1:
+                share_out(count, 1, count * self.row_flops, run_share, &part)
+            else:
+                self._run_rows(&part, 0, count, part.scratch)
+            heed_signals(count * self.row_flops)
+            first += count
         return 0
 
-    cdef int _run_chunk(self, int64_t rows, const char *x, char *out, char *scratch) except -1 nogil:
+    cdef int _run_rows(self, const Call *call, int64_t first, int64_t count,
+                       char *scratch) except -1 nogil:
+        """Run some rows of a call, in chunks of about the same size."""
+        cdef int64_t size = self.ops.itemsize, chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
+        cdef int64_t i, row, end
+        if self.ops.count == 0:
+            memcpy(call.out + first * self.outputs * size, call.x + first * self.inputs * size,
+                   count * self.inputs * size)
+            return 0
+        for i in range(chunks):
+            row, end = first + count * i // chunks, first + count * (i + 1) // chunks
+            self._run_chunk(call.rows, end - row, call.x + row * self.inputs * size,
+                            call.out + row * self.outputs * size, scratch)
+        return 0
+
+    cdef int _run_chunk(self, int64_t all_rows, int64_t rows, const char *x, char *out,
+                        char *scratch) except -1 nogil:
         """All ops over one chunk; the buffers take turns, and the last op writes to `out`."""
         cdef int i, turn = 0
         cdef int64_t row = self.inputs, next_row
@@ -184,7 +240,7 @@ cdef class NativeEngine:
             else:  # in place
                 target, next_row = <char *>current, row
             if op.kind == DENSE:
-                self._dense(op, rows, current, row, target, next_row)
+                self._dense(op, all_rows, rows, current, row, target, next_row)
             elif op.kind == ACTIVATION:
                 self.ops.elementwise(op, rows, current, row, target, next_row)
             else:
@@ -192,9 +248,10 @@ cdef class NativeEngine:
             current, row = target, next_row
         return 0
 
-    cdef int _dense(self, Op *op, int64_t rows, const char *x, int64_t x_row, char *y,
-                    int64_t y_row) except -1 nogil:
+    cdef int _dense(self, Op *op, int64_t all_rows, int64_t rows, const char *x, int64_t x_row,
+                    char *y, int64_t y_row) except -1 nogil:
         cdef fnn_gemm g
+        g.whole_m = all_rows
         g.m, g.n, g.k = rows, min(self.ops.stored(op.outputs), y_row), op.inputs
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.b, g.b_row = op.panels, self.ops.table.panel_width
@@ -202,11 +259,32 @@ cdef class NativeEngine:
         g.c, g.c_row = y, y_row
         g.bias, g.saved = op.bias, NULL
         g.epilogue, g.activation, g.alpha = FNN_STORE_ACTIVATION, op.activation, op.alpha
+        if self.rows_can_be_shared:  # no chunk of them keeps signals waiting
+            shared_gemm(self.ops.table, &g)
+            return 0
         return self.ops.product(&g)
 
     def trainer(self, objective, rule, state, capacity):
         """Return a `Trainer` for batches of at most `capacity` rows."""
         return Trainer(self.program, objective, rule, state, capacity)
+
+
+ctypedef int (*rows_function)(void *, const Call *, int64_t, int64_t, char *) except -1 nogil
+
+
+cdef int run_rows_of(NativeEngine engine, const Call *call, int64_t first, int64_t count,
+                     char *scratch) except -1 nogil:
+    return engine._run_rows(call, first, count, scratch)
+
+
+cdef void run_share(void *context, int64_t share, int64_t first, int64_t count) noexcept nogil:
+    """Some rows of a call, with room of their own. Nothing in them can raise.
+
+    Who works on a share has no GIL to count references, so the engine passes as a pointer.
+    """
+    cdef Call *call = <Call *>context
+    cdef rows_function run = <rows_function>run_rows_of
+    run(call.engine, call, first, count, call.scratch + share * call.share_bytes)
 
 
 @cython.auto_pickle(False)  # those who inherit say what belongs into a copy

@@ -15,6 +15,7 @@ from fastnn import _checks
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
+from fastnn.native.team cimport *
 
 cnp.import_array()
 
@@ -204,6 +205,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     if b.column == 1 and (g.n * itemsize <= 2048 or g.m <= table.tile_rows):
         direct = g.n - g.n % table.vector_width
     cdef fnn_gemm part = g[0]
+    part.whole_m = g.m
     cdef char[::1] packed
     if direct > 0:
         part.n = direct
@@ -211,7 +213,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         part.b_row = b.row
         part.b_panel = width
         with nogil:
-            table.gemm(&part)
+            shared_gemm(table, &part)
     part.n = g.n - direct
     if part.n == 0:
         return 0
@@ -228,9 +230,9 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     if g.bias != NULL:
         part.bias = <const char *>g.bias + direct * itemsize
     with nogil:
-        table.pack(g.k, part.n, b.data + direct * b.column * itemsize, b.row, b.column,
-                   <void *>part.b)
-        table.gemm(&part)
+        shared_pack(table, g.k, part.n, b.data + direct * b.column * itemsize, b.row, b.column,
+                    <void *>part.b)
+        shared_gemm(table, &part)
     return 0
 
 
@@ -315,7 +317,7 @@ cdef int _dense_backward(
         g.c, g.c_row = &grad_kernel[0, 0], units
         _product(table, &g, b)
     if grad_bias is not None and units > 0:
-        table.column_sums(n, units, &dz[0, 0], units, &grad_bias[0])
+        shared_column_sums(table, n, units, &dz[0, 0], units, &grad_bias[0])
     return 0
 
 
@@ -349,7 +351,7 @@ cdef int _activation_forward(
         return 0
     with nogil:
         if activation < FNN_SOFTMAX:
-            table.activate(activation, alpha, rows * columns, &x[0, 0], &y[0, 0])
+            shared_activate(table, activation, alpha, rows * columns, &x[0, 0], &y[0, 0])
         else:
             table.softmax(rows, columns, &x[0, 0], columns, &y[0, 0], columns,
                           activation == FNN_LOG_SOFTMAX)
@@ -394,8 +396,8 @@ cdef int _activation_backward(
         return 0
     with nogil:
         if activation < FNN_SOFTMAX:
-            table.activate_gradient(activation, alpha, rows * columns, &grad[0, 0], &saved[0, 0],
-                                    &out[0, 0])
+            shared_activate_gradient(table, activation, alpha, rows * columns, &grad[0, 0],
+                                     &saved[0, 0], &out[0, 0])
         else:
             table.softmax_gradient(rows, columns, &grad[0, 0], columns, &saved[0, 0], columns,
                                    &out[0, 0], columns, activation == FNN_LOG_SOFTMAX)
@@ -427,11 +429,14 @@ cdef int _dropout(
     const real[:, ::1] x, real[:, ::1] y, double rate, uint64_t seed, uint64_t step
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef fnn_dropout d
     if x.shape[0] == 0 or x.shape[1] == 0:
         return 0
+    d.rows, d.columns, d.first_row = x.shape[0], x.shape[1], 0
+    d.x, d.x_row, d.y, d.y_row = &x[0, 0], x.shape[1], &y[0, 0], x.shape[1]
+    d.rate, d.seed, d.step = rate, seed, step
     with nogil:
-        table.dropout(x.shape[0], x.shape[1], &x[0, 0], x.shape[1], &y[0, 0], x.shape[1], rate,
-                      seed, step)
+        shared_dropout(table, &d)
     return 0
 
 
@@ -482,7 +487,7 @@ cdef int _loss(
     args.values = NULL if values is None else &values[0]
     args.probabilities, args.probabilities_row = NULL, 0
     with nogil:
-        table.loss(&args)
+        shared_loss(table, &args)
     return 0
 
 
@@ -555,7 +560,7 @@ cdef int _metric_values(
     args.labels = NULL if labels is None else &labels[0]
     args.values = &values[0]
     with nogil:
-        table.metric(&args)
+        shared_metric(table, &args)
     return 0
 
 
@@ -591,7 +596,8 @@ cdef int _update(
     slots[0] = NULL if first is None else <void *>&first[0]
     slots[1] = NULL if second is None else <void *>&second[0]
     with nogil:
-        table.update(kind, parameter.shape[0], &parameter[0], &gradient[0], slots, &hyper[0])
+        shared_update(table, kind, parameter.shape[0], &parameter[0], &gradient[0], slots,
+                      &hyper[0])
     return 0
 
 

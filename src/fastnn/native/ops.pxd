@@ -49,9 +49,14 @@ cdef inline int64_t padded_row(int64_t width, int64_t itemsize) noexcept nogil:
     return row + line if row * itemsize % 1024 == 0 else row
 
 
+cdef double call_flops() noexcept nogil
+cdef int heed_signals(double flops) except -1 nogil
+
+
 cdef class Ops:
     cdef const fnn_kernels *table
     cdef int64_t itemsize
+    cdef int64_t threads       # when it was made: for which workspace is laid out
     cdef int count
     cdef Op *items
     cdef object dtype
@@ -70,7 +75,8 @@ cdef class Ops:
         int64_t b_column,
         char *panels,
     ) except -1 nogil
-    cdef int64_t packing_bytes(self, int64_t k) noexcept nogil
+    cdef int64_t packed_panels(self, int64_t k) noexcept nogil
+    cdef int64_t packing_size(self, int64_t k) noexcept nogil
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
     ) noexcept nogil

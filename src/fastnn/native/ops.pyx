@@ -16,10 +16,12 @@ from libc.string cimport memcpy
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
+from fastnn.native.team cimport shared_activate, shared_gemm, shared_pack
 
 import numpy
 
 from fastnn.native.kernels import ACTIVATION_CODES
+from fastnn.native.team import get_num_threads
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
 
 np.import_array()
@@ -39,6 +41,11 @@ cdef enum:
 
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
+
+
+cdef double call_flops() noexcept nogil:
+    """Operations after which a thread should look at signals again."""
+    return CALL_FLOPS
 
 
 cdef int64_t rows_per_call(int64_t rows, double flops_per_row, int64_t tile_rows) noexcept nogil:
@@ -73,6 +80,7 @@ cdef class Ops:
         self.dtype = program.dtype
         self.itemsize = program.dtype.itemsize
         self.table = kernels_for(self.itemsize)
+        self.threads = get_num_threads()
         self.customs = []
         self.parameters = []
         steps = []
@@ -128,7 +136,7 @@ cdef class Ops:
             g.c = <char *>whole.c + first * g.c_row * self.itemsize
             if g.saved != NULL:
                 g.saved = <const char *>whole.saved + first * g.saved_row * self.itemsize
-            self.table.gemm(&g)
+            shared_gemm(self.table, &g)
             heed_signals(per_row * g.m)
             first += step
         return 0
@@ -148,12 +156,12 @@ cdef class Ops:
         """
         cdef fnn_gemm g = whole[0]
         cdef int64_t width = self.table.panel_width, size = self.itemsize, first = 0
-        cdef int64_t group = max(PACK_BYTES // (g.k * width * size), 1) * width
+        cdef int64_t group = self.packed_panels(g.k) * width
         g.b, g.b_row, g.b_panel = panels, width, g.k * width
         while first < whole.n:
             g.n = min(group, whole.n - first)
-            self.table.pack(g.k, min(group, columns - first), b + first * b_column * size, b_row,
-                            b_column, panels)
+            shared_pack(self.table, g.k, min(group, columns - first), b + first * b_column * size,
+                        b_row, b_column, panels)
             g.c = <char *>whole.c + first * size
             if whole.bias != NULL:
                 g.bias = <const char *>whole.bias + first * size
@@ -163,9 +171,15 @@ cdef class Ops:
             first += group
         return 0
 
-    cdef int64_t packing_bytes(self, int64_t k) noexcept nogil:
-        """Room that `packing_product` needs for a B of k rows."""
-        return max(PACK_BYTES, k * self.table.panel_width * self.itemsize)
+    cdef int64_t packed_panels(self, int64_t k) noexcept nogil:
+        """How many panels of k rows `packing_product` packs at a time."""
+        cdef int64_t panel_bytes = max(k, 1) * self.table.panel_width * self.itemsize
+        return self.threads * max(PACK_BYTES // panel_bytes, 1)
+
+    cdef int64_t packing_size(self, int64_t k) noexcept nogil:
+        """Room that `packing_product` needs for a B of up to k rows, in elements."""
+        cdef int64_t panel = k * self.table.panel_width
+        return self.threads * max(panel, PACK_BYTES // self.itemsize)
 
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
@@ -176,7 +190,7 @@ cdef class Ops:
             self.table.softmax(rows, op.outputs, x, x_row, y, y_row,
                                op.activation == FNN_LOG_SOFTMAX)
         elif x_row == y_row:
-            self.table.activate(op.activation, op.alpha, rows * x_row, x, y)
+            shared_activate(self.table, op.activation, op.alpha, rows * x_row, x, y)
         else:
             for i in range(rows):
                 self.table.activate(op.activation, op.alpha, op.outputs,

@@ -28,6 +28,7 @@ from fastnn.native.ops cimport (
     address,
     padded_row,
 )
+from fastnn.native.team cimport *
 
 import numpy
 
@@ -116,6 +117,7 @@ cdef class Trainer:
     cdef int range_count
     cdef Range *trainables     # one by one, for clipping
     cdef int trainable_count
+    cdef double row_flops      # of a training step, for each row of the batch
     cdef int lowest            # the first op with a trainable parameter
     cdef fnn_optimizer optimizer
     cdef double clipnorm, clipvalue, global_clipnorm  # 0: none
@@ -140,6 +142,7 @@ cdef class Trainer:
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
         self.capacity, self.inputs, self.outputs = capacity, program.inputs, program.outputs
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
+        self.row_flops = sum([6.0 * p.size for p in program.parameters])
         self.arrays = []
         self._allocate_batch()
         self._allocate_parameters()
@@ -176,7 +179,7 @@ cdef class Trainer:
             deepest = max(deepest, op.outputs)
         for i in range(2):
             self.gradients[i] = self._allocate(self.capacity * widest)
-        self.panels = self._allocate(self.ops.packing_bytes(deepest) // self.itemsize)
+        self.panels = self._allocate(self.ops.packing_size(deepest))
         self.predictions, self.predictions_row = self.x, self.input_row
         if self.ops.count:
             op = &self.ops.items[self.ops.count - 1]
@@ -333,10 +336,12 @@ cdef class Trainer:
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
+        cdef double work = self.row_flops * size
         cdef uint64_t float_mode = fnn_flush_subnormals()
         try:
             with nogil:
                 while step < steps and (start + step) * size < rows:
+                    wake_team(work)
                     self._take(&batch, visits, (start + step) * size, size, rows)
                     self._step(&batch, iteration + step, hyper + step * width)
                     step += 1
@@ -393,17 +398,17 @@ cdef class Trainer:
                 batch.weights = batch.all_weights + first * self.itemsize
             return
         order += first
-        self.table.gather(batch.rows, self.inputs, batch.all_x, order, self.x, self.input_row)
+        shared_gather(self.table, batch.rows, self.inputs, batch.all_x, order, self.x, self.input_row)
         batch.x, batch.x_row = self.x, self.input_row
         if batch.sparse:
             for i in range(batch.rows):
                 self.labels[i] = (<const int32_t *>batch.all_y)[order[i]]
         else:
-            self.table.gather(batch.rows, self.outputs, batch.all_y, order, self.targets,
+            shared_gather(self.table, batch.rows, self.outputs, batch.all_y, order, self.targets,
                               self.outputs)
         batch.labels, batch.targets, batch.weights = self.labels, self.targets, NULL
         if batch.all_weights != NULL:
-            self.table.gather(batch.rows, 1, batch.all_weights, order, self.weights, 1)
+            shared_gather(self.table, batch.rows, 1, batch.all_weights, order, self.weights, 1)
             batch.weights = self.weights
 
     cdef int _step(self, Batch *batch, uint64_t iteration, const double *hyper) except -1 nogil:
@@ -447,8 +452,7 @@ cdef class Trainer:
                 self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
             elif training:
-                self.table.dropout(rows, op.outputs, x, x_row, op.y, op.row, op.rate, op.seed,
-                                   iteration)
+                self._dropout(op, rows, x, x_row, op.y, iteration)
             else:
                 self._copy_rows(rows, op.outputs, x, x_row, op.y, op.row)
             x, x_row = op.y, op.row
@@ -465,6 +469,7 @@ cdef class Trainer:
         cdef fnn_gemm g
         cdef bint keep_input = op.z != op.y
         g.m, g.n, g.k = rows, self.ops.stored(op.outputs), op.inputs
+        g.whole_m = rows
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.c, g.c_row = op.z if keep_input else op.y, op.row
         g.bias, g.saved = op.bias, NULL
@@ -477,8 +482,16 @@ cdef class Trainer:
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
         if keep_input:
-            self.table.activate(op.activation, op.alpha, rows * op.row, op.z, op.y)
+            shared_activate(self.table, op.activation, op.alpha, rows * op.row, op.z, op.y)
         return 0
+
+    cdef void _dropout(self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y,
+                       uint64_t iteration) noexcept nogil:
+        cdef fnn_dropout d
+        d.rows, d.columns, d.first_row = rows, op.outputs, 0
+        d.x, d.x_row, d.y, d.y_row = x, x_row, y, op.row
+        d.rate, d.seed, d.step = op.rate, op.seed, iteration
+        shared_dropout(self.table, &d)
 
     # Loss and metrics
 
@@ -493,7 +506,7 @@ cdef class Trainer:
         self.loss.weights = batch.weights
         self.loss.gradient = gradient
         self.loss.scale = 1.0 / batch.rows
-        self.sums[0] = self.table.loss(&self.loss)
+        self.sums[0] = shared_loss(self.table, &self.loss)
         return 0
 
     cdef int _take_custom_loss(self, Batch *batch, char *gradient) except -1 with gil:
@@ -532,7 +545,7 @@ cdef class Trainer:
         for i in range(self.metric_count):
             if self.metrics[i].native:
                 args.kind, args.threshold = self.metrics[i].kind, self.metrics[i].threshold
-                self.sums[1 + i] = self.table.metric(&args)
+                self.sums[1 + i] = shared_metric(self.table, &args)
             else:
                 self._update_python_metric(batch, i)
         return 0
@@ -586,16 +599,15 @@ cdef class Trainer:
                                           uint64_t iteration) except -1 nogil:
         """Turn the gradient at an op's output, in place, into that before its activation."""
         if op.kind == DROPOUT:
-            self.table.dropout(rows, op.outputs, gradient, op.row, gradient, op.row, op.rate,
-                               op.seed, iteration)
+            self._dropout(op, rows, gradient, op.row, gradient, iteration)
         elif op.kind == CUSTOM:
             self._custom_backward(op, rows, gradient)
         elif op.activation >= FNN_SOFTMAX:
             self.table.softmax_gradient(rows, op.outputs, gradient, op.row, op.y, op.row, gradient,
                                         op.row, op.activation == FNN_LOG_SOFTMAX)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
-            self.table.activate_gradient(op.activation, op.alpha, rows * op.row, gradient, op.z,
-                                         gradient)
+            shared_activate_gradient(self.table, op.activation, op.alpha, rows * op.row, gradient,
+                                     op.z, gradient)
         return 0
 
     cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
@@ -613,13 +625,14 @@ cdef class Trainer:
         """Kernel: transposed X times dZ; bias: column sums of dZ."""
         cdef fnn_gemm g
         g.m, g.n, g.k = op.inputs, op.outputs, rows
+        g.whole_m = op.inputs
         g.a, g.a_row, g.a_col = x, 1, x_row
         g.b, g.b_row, g.b_panel = gradient, op.row, self.table.panel_width
         g.c, g.c_row = op.kernel_gradient, op.outputs
         g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
         self.ops.product(&g)
         if op.bias != NULL:
-            self.table.column_sums(rows, op.outputs, gradient, op.row, op.bias_gradient)
+            shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient)
         return 0
 
     cdef int _backward_to_input(self, Op *op, Op *below, int64_t rows, const char *gradient,
@@ -627,6 +640,7 @@ cdef class Trainer:
         """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
         cdef fnn_gemm g
         g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
+        g.whole_m = rows
         g.a, g.a_row, g.a_col = gradient, op.row, 1
         g.c, g.c_row = out, below.row
         g.bias = NULL
@@ -660,5 +674,5 @@ cdef class Trainer:
     cdef void _update(self, const double *hyper) noexcept nogil:
         cdef int i
         for i in range(self.range_count):
-            self.table.update(self.optimizer, self.ranges[i].size, self.ranges[i].values,
-                              self.ranges[i].gradient, self.ranges[i].slots, hyper)
+            shared_update(self.table, self.optimizer, self.ranges[i].size, self.ranges[i].values,
+                          self.ranges[i].gradient, self.ranges[i].slots, hyper)

@@ -76,7 +76,20 @@ typedef struct {
     double alpha;
     const void *saved; /* for FNN_STORE_GRADIENT: the activation's input or its output, */
     int64_t saved_row; /* whichever `fnn_saves_input` says                              */
+    int64_t whole_m;   /* m of the product that this one is a part of: the order of sums, and so
+                          their rounding, depends on it and on nothing else */
 } fnn_gemm;
+
+typedef struct {
+    int64_t rows, columns;
+    const void *x;
+    int64_t x_row;
+    void *y;
+    int64_t y_row;
+    double rate;
+    uint64_t seed, step;
+    int64_t first_row; /* number of the first row, for the generator */
+} fnn_dropout;
 
 typedef struct {
     fnn_loss kind;
@@ -144,8 +157,7 @@ typedef struct {
     void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out);
     void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
                    int64_t out_row);
-    void (*dropout)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
-                    int64_t y_row, double rate, uint64_t seed, uint64_t step);
+    void (*dropout)(const fnn_dropout *d);
 
     double (*sum_of_squares)(int64_t n, const void *x);
     double (*sum_of_magnitudes)(int64_t n, const void *x);

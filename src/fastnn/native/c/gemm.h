@@ -69,16 +69,14 @@ INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t a_col, co
     }
 }
 
-/* One tile of exactly rows x vectors registers; both are constants where this is inlined. */
-INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors) {
+/* One tile of exactly rows x vectors registers, each summed up in so many chains that take turns
+ * along k; all three are constants where this is inlined. */
+INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, const int chains) {
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
     /* Rows of A are reached from four pointers, three rows apart, so that addresses fit the
      * processor's base + index form and no register spills. */
     const REAL *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
     const REAL *b = t->b;
-    /* A chain of sums waits four cycles for each addition, and two can begin in a cycle: tiles of
-     * few rows need several chains, which take turns along k. */
-    const int chains = rows == 1 ? 4 : rows <= 3 ? 2 : 1;
     vec sums[TILE_ROWS > 6 ? TILE_ROWS : 6][PANEL_VECTORS];
     UNROLL
     for (int i = 0; i < chains * rows; i++)
@@ -145,17 +143,35 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors) 
 }
 
 #define DEFINE_TILES(rows)                                                                       \
-    static void FN(tile_##rows##x1)(const FN(tile_args) *t) { FN(tile)(t, rows, 1); }            \
-    static void FN(tile_##rows##x2)(const FN(tile_args) *t) { FN(tile)(t, rows, 2); }
+    static void FN(tile_##rows##x1)(const FN(tile_args) *t) { FN(tile)(t, rows, 1, 1); }         \
+    static void FN(tile_##rows##x2)(const FN(tile_args) *t) { FN(tile)(t, rows, 2, 1); }
 #define LIST_TILES(rows) {FN(tile_##rows##x1), FN(tile_##rows##x2)},
 
-FOR_EACH_TILE_ROWS(DEFINE_TILES)
+/* A chain of sums waits four cycles for each addition, and two can begin in a cycle: tiles of few
+ * rows need several chains. They serve products of no more rows than that. A row of a larger
+ * product has one order of sums, wherever tiles and shares of work begin. */
+#define THIN_ROWS 3
+#define DEFINE_THIN_TILES(rows, chains)                                                          \
+    static void FN(thin_tile_##rows##x1)(const FN(tile_args) *t) { FN(tile)(t, rows, 1, chains); } \
+    static void FN(thin_tile_##rows##x2)(const FN(tile_args) *t) { FN(tile)(t, rows, 2, chains); }
 
-static void (*const FN(tiles)[TILE_ROWS][PANEL_VECTORS])(const FN(tile_args) *) = {
+FOR_EACH_TILE_ROWS(DEFINE_TILES)
+DEFINE_THIN_TILES(1, 4)
+DEFINE_THIN_TILES(2, 2)
+DEFINE_THIN_TILES(3, 2)
+
+typedef void (*FN(tile_function))(const FN(tile_args) *);
+
+static const FN(tile_function) FN(tiles)[TILE_ROWS][PANEL_VECTORS] = {
     FOR_EACH_TILE_ROWS(LIST_TILES)};
+static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
+    {FN(thin_tile_1x1), FN(thin_tile_1x2)},
+    {FN(thin_tile_2x1), FN(thin_tile_2x2)},
+    {FN(thin_tile_3x1), FN(thin_tile_3x2)}};
 
 #undef DEFINE_TILES
 #undef LIST_TILES
+#undef DEFINE_THIN_TILES
 
 /* All tiles of one panel over the rows `first` to `last`. The rows are shared out evenly: 32 rows
  * are 11 + 11 + 10, not 12 + 12 + 8, since short tiles do less per load. */
@@ -163,13 +179,15 @@ static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, int64_t first, int64_
                       int64_t k0, int64_t column) {
     const int64_t rows = last - first;
     const int64_t count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const FN(tile_function)(*tiles)[PANEL_VECTORS] =
+        g->whole_m <= THIN_ROWS ? FN(thin_tiles) : FN(tiles);
     const int vectors = t->columns > LANES ? 2 : 1;
     for (int64_t i = 0, row = first; i < count; i++) {
         const int64_t next = first + rows * (i + 1) / count;
         t->a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
         t->c = (REAL *)g->c + row * g->c_row + column;
         if (t->finish && g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
-        FN(tiles)[next - row - 1][vectors - 1](t);
+        tiles[next - row - 1][vectors - 1](t);
         row = next;
     }
 }

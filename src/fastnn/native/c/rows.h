@@ -90,25 +90,25 @@ INLINE void FN(philox)(uint32_t words[4][DROPOUT_GROUPS], uint64_t seed) {
     }
 }
 
-static void FN(dropout)(int64_t rows, int64_t columns, const void *x_, int64_t x_row, void *y_,
-                        int64_t y_row, double rate, uint64_t seed, uint64_t step) {
-    const REAL *x = x_;
-    REAL *y = y_;
-    const REAL factor = (REAL)(1 / (1 - rate));
-    const uint32_t threshold = (uint32_t)(rate * 4294967296.0);
+static void FN(dropout)(const fnn_dropout *d) {
+    const REAL factor = (REAL)(1 / (1 - d->rate));
+    const uint32_t threshold = (uint32_t)(d->rate * 4294967296.0);
     uint32_t words[4][DROPOUT_GROUPS];
-    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row)
-        for (int64_t j = 0; j < columns; j += 4 * DROPOUT_GROUPS) {
+    for (int64_t i = 0; i < d->rows; i++) {
+        const REAL *x = (const REAL *)d->x + i * d->x_row;
+        REAL *y = (REAL *)d->y + i * d->y_row;
+        for (int64_t j = 0; j < d->columns; j += 4 * DROPOUT_GROUPS) {
             for (int group = 0; group < DROPOUT_GROUPS; group++) {
                 words[0][group] = (uint32_t)(j / 4 + group);
-                words[1][group] = (uint32_t)i;
-                words[2][group] = (uint32_t)step;
-                words[3][group] = (uint32_t)(step >> 32);
+                words[1][group] = (uint32_t)(d->first_row + i);
+                words[2][group] = (uint32_t)d->step;
+                words[3][group] = (uint32_t)(d->step >> 32);
             }
-            FN(philox)(words, seed);
-            const int64_t left = columns - j;
+            FN(philox)(words, d->seed);
+            const int64_t left = d->columns - j;
             const int64_t width = left < 4 * DROPOUT_GROUPS ? left : 4 * DROPOUT_GROUPS;
             for (int64_t k = 0; k < width; k++)
                 y[j + k] = words[k % 4][k / 4] >= threshold ? x[j + k] * factor : 0;
         }
+    }
 }

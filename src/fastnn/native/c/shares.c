@@ -1,0 +1,303 @@
+#include "shares.h"
+
+#include <stddef.h>
+
+#include "team.h"
+
+/* Operations of a product that take as long as one element of other passes: they read and write
+ * memory, and their functions are more than an addition. */
+#define COPY_WORK 10.0
+#define FUNCTION_WORK 60.0
+#define UPDATE_WORK 80.0
+#define DROPOUT_WORK 100.0
+
+#define LOSS_WORK 200.0
+
+#define CACHE_LINE 64 /* elements enough for one, whatever their type */
+#define MOST_BLOCKS 64
+#define BLOCK_ROWS 256
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceiling(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
+
+typedef struct {
+    int64_t total, unit, tasks;
+    fnn_range body;
+    void *context;
+} range_args;
+
+static void run_range(void *context, int64_t task) {
+    const range_args *r = context;
+    const int64_t units = ceiling(r->total, r->unit);
+    const int64_t first = units * task / r->tasks * r->unit;
+    const int64_t end = at_most(units * (task + 1) / r->tasks * r->unit, r->total);
+    r->body(r->context, task, first, end - first);
+}
+
+void fnn_share_out(int64_t total, int64_t unit, double work, fnn_range body, void *context) {
+    const int64_t tasks = at_most(fnn_team_size(work), ceiling(total, unit));
+    range_args r = {total, unit, tasks, body, context};
+    if (tasks > 1)
+        fnn_run_team(tasks, run_range, &r);
+    else
+        body(context, 0, 0, total);
+}
+
+/* The addresses of element i of an array, NULL staying NULL. */
+static const void *from(const fnn_kernels *table, const void *array, int64_t i) {
+    return array ? (const char *)array + i * table->itemsize : NULL;
+}
+static void *into(const fnn_kernels *table, void *array, int64_t i) {
+    return array ? (char *)array + i * table->itemsize : NULL;
+}
+
+/* Products */
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_gemm *whole;
+} gemm_args;
+
+static void gemm_columns(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const gemm_args *args = context;
+    const fnn_kernels *t = args->table;
+    fnn_gemm g = *args->whole;
+    g.n = count;
+    g.b = from(t, g.b, first / t->panel_width * g.b_panel);
+    g.c = into(t, g.c, first);
+    g.bias = from(t, g.bias, first);
+    g.saved = from(t, g.saved, first);
+    t->gemm(&g);
+}
+
+static void gemm_rows(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const gemm_args *args = context;
+    fnn_gemm g = *args->whole;
+    g.m = count;
+    g.a = from(args->table, g.a, first * g.a_row);
+    g.c = into(args->table, g.c, first * g.c_row);
+    g.saved = from(args->table, g.saved, first * g.saved_row);
+    args->table->gemm(&g);
+}
+
+/* Columns where the panels divide evenly, as the update does, so that a thread finds the weights
+ * that it has changed in its own cache; else rows, if everybody gets a tile's worth of them. */
+void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
+    gemm_args args = {table, g};
+    const double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
+    const int64_t shares = fnn_team_size(work), panels = ceiling(g->n, table->panel_width);
+    const int uneven = panels % shares != 0 && panels < 8 * shares;
+    if (shares == 1)
+        table->gemm(g);
+    else if (uneven && g->m >= shares * table->tile_rows)
+        fnn_share_out(g->m, 1, work, gemm_rows, &args);
+    else
+        fnn_share_out(g->n, table->panel_width, work, gemm_columns, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    int64_t k;
+    const void *b;
+    int64_t b_row, b_col;
+    void *packed;
+} pack_args;
+
+static void pack_columns(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const pack_args *p = context;
+    p->table->pack(p->k, count, from(p->table, p->b, first * p->b_col), p->b_row, p->b_col,
+                   into(p->table, p->packed, first * p->k));
+}
+
+void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
+                     int64_t b_col, void *packed) {
+    pack_args args = {table, k, b, b_row, b_col, packed};
+    fnn_share_out(n, table->panel_width, COPY_WORK * (double)(k * n), pack_columns, &args);
+}
+
+/* Element by element */
+
+typedef struct {
+    const fnn_kernels *table;
+    fnn_activation kind;
+    double alpha;
+    const void *x, *saved;
+    void *y;
+} activation_args;
+
+static void activate(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const activation_args *a = context;
+    a->table->activate(a->kind, a->alpha, count, from(a->table, a->x, first),
+                       into(a->table, a->y, first));
+}
+
+static void activate_gradient(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const activation_args *a = context;
+    a->table->activate_gradient(a->kind, a->alpha, count, from(a->table, a->x, first),
+                                from(a->table, a->saved, first), into(a->table, a->y, first));
+}
+
+void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
+                         const void *x, void *y) {
+    activation_args args = {table, kind, alpha, x, NULL, y};
+    fnn_share_out(n, CACHE_LINE, FUNCTION_WORK * (double)n, activate, &args);
+}
+
+void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
+                                  int64_t n, const void *gradient, const void *saved, void *out) {
+    activation_args args = {table, kind, alpha, gradient, saved, out};
+    fnn_share_out(n, CACHE_LINE, FUNCTION_WORK * (double)n, activate_gradient, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    fnn_optimizer kind;
+    void *parameter;
+    const void *gradient;
+    void *const *slots;
+    const double *hyper;
+} update_args;
+
+static void update(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const update_args *u = context;
+    void *slots[2] = {into(u->table, u->slots[0], first), into(u->table, u->slots[1], first)};
+    u->table->update(u->kind, count, into(u->table, u->parameter, first),
+                     from(u->table, u->gradient, first), slots, u->hyper);
+}
+
+void fnn_shared_update(const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter,
+                       const void *gradient, void *const *slots, const double *hyper) {
+    update_args args = {table, kind, parameter, gradient, slots, hyper};
+    fnn_share_out(n, CACHE_LINE, UPDATE_WORK * (double)n, update, &args);
+}
+
+/* Row by row, and column by column */
+
+typedef struct {
+    const fnn_kernels *table;
+    int64_t rows, columns;
+    const void *x;
+    int64_t x_row;
+    const int64_t *order;
+    void *out;
+    int64_t out_row;
+} rows_args;
+
+static void gather(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const rows_args *r = context;
+    r->table->gather(count, r->columns, r->x, r->order + first,
+                     into(r->table, r->out, first * r->out_row), r->out_row);
+}
+
+void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
+                       const int64_t *order, void *out, int64_t out_row) {
+    rows_args args = {table, rows, columns, x, 0, order, out, out_row};
+    fnn_share_out(rows, 1, COPY_WORK * (double)(rows * columns), gather, &args);
+}
+
+static void column_sums(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const rows_args *r = context;
+    r->table->column_sums(r->rows, count, from(r->table, r->x, first), r->x_row,
+                          into(r->table, r->out, first));
+}
+
+void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
+                            int64_t x_row, void *out) {
+    rows_args args = {table, rows, columns, x, x_row, NULL, out, 0};
+    fnn_share_out(columns, CACHE_LINE, COPY_WORK * (double)(rows * columns), column_sums, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_dropout *whole;
+} dropout_args;
+
+static void dropout(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const dropout_args *args = context;
+    fnn_dropout d = *args->whole;
+    d.rows = count;
+    d.first_row += first;
+    d.x = from(args->table, d.x, first * d.x_row);
+    d.y = into(args->table, d.y, first * d.y_row);
+    args->table->dropout(&d);
+}
+
+void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d) {
+    dropout_args args = {table, d};
+    fnn_share_out(d->rows, 1, DROPOUT_WORK * (double)(d->rows * d->columns), dropout, &args);
+}
+
+/* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a
+ * block is depends on nothing but the number of rows. */
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_loss_args *loss; /* or NULL, for */
+    const fnn_metric_args *metric;
+    int64_t rows, block;
+    double sums[MOST_BLOCKS];
+} sum_args;
+
+static double loss_of_rows(const sum_args *s, int64_t first, int64_t count) {
+    const fnn_kernels *t = s->table;
+    fnn_loss_args part = *s->loss;
+    part.rows = count;
+    part.predictions = from(t, part.predictions, first * part.predictions_row);
+    part.targets = from(t, part.targets, first * part.targets_row);
+    part.labels = part.labels ? part.labels + first : NULL;
+    part.weights = from(t, part.weights, first);
+    part.gradient = into(t, part.gradient, first * part.gradient_row);
+    part.values = into(t, part.values, first);
+    part.probabilities = into(t, part.probabilities, first * part.probabilities_row);
+    return t->loss(&part);
+}
+
+static double metric_of_rows(const sum_args *s, int64_t first, int64_t count) {
+    const fnn_kernels *t = s->table;
+    fnn_metric_args part = *s->metric;
+    part.rows = count;
+    part.predictions = from(t, part.predictions, first * part.predictions_row);
+    part.targets = from(t, part.targets, first * part.targets_row);
+    part.labels = part.labels ? part.labels + first : NULL;
+    part.values = into(t, part.values, first);
+    return t->metric(&part);
+}
+
+static void sum_blocks(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    sum_args *s = context;
+    for (int64_t i = first; i < first + count; i++) {
+        const int64_t row = i * s->block, rows = at_most(s->block, s->rows - row);
+        s->sums[i] = s->loss ? loss_of_rows(s, row, rows) : metric_of_rows(s, row, rows);
+    }
+}
+
+static double sum_over_rows(sum_args *s, int64_t columns) {
+    s->block = BLOCK_ROWS * ceiling(s->rows, BLOCK_ROWS * MOST_BLOCKS);
+    const int64_t blocks = ceiling(s->rows, s->block);
+    fnn_share_out(blocks, 1, LOSS_WORK * (double)(s->rows * columns), sum_blocks, s);
+    double total = 0;
+    for (int64_t i = 0; i < blocks; i++) total += s->sums[i];
+    return total;
+}
+
+double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args) {
+    sum_args s;
+    s.table = table, s.loss = args, s.metric = NULL, s.rows = args->rows;
+    return sum_over_rows(&s, args->columns);
+}
+
+double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args) {
+    sum_args s;
+    s.table = table, s.loss = NULL, s.metric = args, s.rows = args->rows;
+    return sum_over_rows(&s, args->columns);
+}

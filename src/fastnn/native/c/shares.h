@@ -1,0 +1,34 @@
+/* Kernels whose work is shared out over the team, where there is enough of it.
+ *
+ * Shares are ranges of what a kernel goes through independently: rows, columns, elements. Sums are
+ * never taken over a share, so results do not depend on how many there are. */
+#ifndef FASTNN_SHARES_H
+#define FASTNN_SHARES_H
+
+#include <stdint.h>
+
+#include "fastnn.h"
+
+/* Run body(context, share, first, count) over ranges that make up 0, ..., total - 1, each but the last a
+ * multiple of `unit` long. `work` is counted in operations of a matrix product: 1e11 a second. */
+typedef void (*fnn_range)(void *context, int64_t share, int64_t first, int64_t count);
+void fnn_share_out(int64_t total, int64_t unit, double work, fnn_range body, void *context);
+
+void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g);
+void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
+                     int64_t b_col, void *packed);
+void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
+                         const void *x, void *y);
+void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
+                                  int64_t n, const void *gradient, const void *saved, void *out);
+void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
+                       const int64_t *order, void *out, int64_t out_row);
+void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
+                            int64_t x_row, void *out);
+double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
+double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args);
+void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d);
+void fnn_shared_update(const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter,
+                       const void *gradient, void *const *slots, const double *hyper);
+
+#endif

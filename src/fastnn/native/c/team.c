@@ -1,0 +1,253 @@
+/* The team: one pool of threads for the process, its own rather than OpenMP's.
+ *
+ * Why its own: a region of a training step takes 1 to 1000 us, so what counts is how soon a hot
+ * worker begins (0.2 us here and with libgomp), how it waits, and what happens beside other load.
+ * libgomp spins for milliseconds or wakes through the kernel each time (42 to 58 us), leaves a
+ * forked child hanging at its first region, and can neither share its work out again nor rest.
+ *
+ * Who does what: tasks are taken one by one from `ticket`, a word that holds the number of the
+ * region and of the tasks that nobody has taken yet. A caller therefore never waits for a worker
+ * that is asleep or displaced: it does the work itself, and waits only for tasks under way.
+ *
+ * How workers wait: PAUSES turns of the processor's pause (some microseconds), then they yield
+ * until IDLE_SECONDS are over, then they sleep until a region wakes them.
+ *
+ * Other load: where a worker is displaced in the middle of its task, the caller waits for
+ * milliseconds. A wait of more than STRIKE_SECONDS and of half the time that the caller itself
+ * worked makes the team rest, so that regions run on their caller alone: for REST_SECONDS, twice
+ * as long after each further strike, up to LONGEST_REST. So does a second thread that comes with a
+ * region of its own while one is under way, for then the processors are taken already. */
+
+#define _GNU_SOURCE
+
+#include "team.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "subnormals.h"
+
+#define HOT_WORK 2e5  /* floating-point operations for which a region pays: workers are awake, */
+#define COLD_WORK 3e6 /* or asleep */
+#define ROUSE_WORK 1e6 /* of a training step, for which the workers are to be awake */
+#define PAUSES 100
+#define IDLE_SECONDS 200e-6
+#define STRIKE_SECONDS 100e-6
+#define REST_SECONDS 0.02
+#define LONGEST_REST 0.64
+#define CALM_REGIONS 1000 /* without a strike, until the next one counts as the first again */
+
+static struct {
+    atomic_int threads;           /* bound of the process */
+    atomic_flag busy;             /* a region is under way */
+    int workers;                  /* threads that have been started; owner of `busy` only */
+    atomic_uint_fast64_t ticket;  /* number of the region << 32 | tasks not yet taken */
+    atomic_int_fast64_t running;  /* tasks not yet finished */
+    fnn_task run;
+    void *context;
+    int64_t tasks;
+    uint64_t float_mode;          /* of the caller; workers adopt it */
+    pthread_mutex_t mutex;        /* guards sleeping */
+    pthread_cond_t wake;
+    atomic_int sleepers;
+    _Atomic double rest_until;
+    double rest;                  /* length of the last rest */
+    int calm;                     /* regions since the last strike */
+} team = {
+    .threads = 1,
+    .busy = ATOMIC_FLAG_INIT,
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .wake = PTHREAD_COND_INITIALIZER,
+};
+
+static _Thread_local int inside;      /* of a region: those within run on one thread */
+static _Thread_local int own_threads; /* bound of this thread, 0 for none */
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+void fnn_set_threads(int count) { atomic_store(&team.threads, count); }
+int fnn_threads(void) { return atomic_load(&team.threads); }
+void fnn_set_own_threads(int count) { own_threads = count; }
+int fnn_own_threads(void) { return own_threads; }
+
+static int bound(void) {
+    const int all = atomic_load_explicit(&team.threads, memory_order_relaxed);
+    return own_threads > 0 && own_threads < all ? own_threads : all;
+}
+
+static int resting(void) {
+    const double until = atomic_load_explicit(&team.rest_until, memory_order_relaxed);
+    return until > 0 && seconds() < until;
+}
+
+/* Two threads break even near 1e5 operations where the worker is awake (a region costs 0.3 us);
+ * waking it costs the caller some microseconds, and the worker is late. */
+int fnn_team_size(double work) {
+    const int asleep = atomic_load_explicit(&team.sleepers, memory_order_relaxed) > 0;
+    const int size = bound();
+    if (work < (asleep ? COLD_WORK : HOT_WORK) || size == 1 || inside || resting()) return 1;
+    return size;
+}
+
+/* Take a task of the region under way and do it; return whether there was one. What the region
+ * consists of is read after that: it cannot end, and so not change, before this task is done. */
+static int do_task(void) {
+    uint_fast64_t ticket = atomic_load_explicit(&team.ticket, memory_order_acquire);
+    do {
+        if ((uint32_t)ticket == 0) return 0;
+    } while (!atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, ticket - 1,
+                                                    memory_order_acq_rel, memory_order_acquire));
+    fnn_restore_subnormals(team.float_mode); /* training flushes them to zero, inference does not */
+    team.run(team.context, team.tasks - (int64_t)(uint32_t)ticket);
+    atomic_fetch_sub_explicit(&team.running, 1, memory_order_release);
+    return 1;
+}
+
+static int work_is_left(void) {
+    return (uint32_t)atomic_load_explicit(&team.ticket, memory_order_acquire) != 0;
+}
+
+/* Until there is a task: spin, then yield, then sleep. */
+static void await_work(void) {
+    for (int i = 0; i < PAUSES; i++) {
+        if (work_is_left()) return;
+        relax();
+    }
+    const double end = seconds() + IDLE_SECONDS;
+    while (seconds() < end) {
+        if (work_is_left()) return;
+        sched_yield();
+    }
+    pthread_mutex_lock(&team.mutex);
+    atomic_fetch_add(&team.sleepers, 1);
+    /* A caller publishes tasks first and looks for sleepers then; here it is the other way round. */
+    while ((uint32_t)atomic_load(&team.ticket) == 0) pthread_cond_wait(&team.wake, &team.mutex);
+    atomic_fetch_sub(&team.sleepers, 1);
+    pthread_mutex_unlock(&team.mutex);
+}
+
+static void *work(void *unused) {
+    (void)unused;
+    inside = 1;
+    for (;;) {
+        await_work();
+        while (do_task()) {
+        }
+    }
+    return NULL;
+}
+
+/* Start workers until there are `count`, or as many as the system lets us have. */
+static void recruit(int count) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for threads that run Python */
+    while (team.workers < count) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, work, NULL) != 0) break;
+        pthread_detach(thread);
+        team.workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Let the tasks that others have taken end; return the seconds waited, or 0 if it was short. */
+static double await_others(void) {
+    for (int i = 0; i < PAUSES; i++) {
+        if (atomic_load_explicit(&team.running, memory_order_acquire) == 0) return 0;
+        relax();
+    }
+    const double start = seconds();
+    while (atomic_load_explicit(&team.running, memory_order_acquire) != 0) sched_yield();
+    return seconds() - start;
+}
+
+static void take_rest(void) {
+    const int again = team.calm < CALM_REGIONS && team.rest > 0;
+    team.rest = !again ? REST_SECONDS : team.rest < LONGEST_REST ? 2 * team.rest : LONGEST_REST;
+    team.calm = 0;
+    atomic_store_explicit(&team.rest_until, seconds() + team.rest, memory_order_relaxed);
+}
+
+static void wake_workers(void) {
+    if (atomic_load(&team.sleepers) == 0) return;
+    pthread_mutex_lock(&team.mutex);
+    pthread_cond_broadcast(&team.wake);
+    pthread_mutex_unlock(&team.mutex);
+}
+
+void fnn_wake_team(double work) {
+    if (work >= ROUSE_WORK && !inside && bound() > 1 && !resting()) wake_workers();
+}
+
+static void publish(int64_t tasks, fnn_task run, void *context) {
+    const uint_fast64_t region = (atomic_load(&team.ticket) >> 32) + 1;
+    team.run = run;
+    team.context = context;
+    team.tasks = tasks;
+    team.float_mode = fnn_subnormals();
+    atomic_store(&team.running, tasks);
+    atomic_store(&team.ticket, region << 32 | (uint_fast64_t)tasks);
+    wake_workers();
+}
+
+static void run_region(int64_t tasks, fnn_task run, void *context) {
+    inside = 1;
+    const double start = seconds();
+    publish(tasks, run, context);
+    while (do_task()) {
+    }
+    const double worked = seconds() - start;
+    const double waited = await_others();
+    inside = 0;
+    if (waited > STRIKE_SECONDS && waited > worked / 2)
+        take_rest();
+    else
+        team.calm++;
+}
+
+void fnn_run_team(int64_t tasks, fnn_task run, void *context) {
+    const int size = inside ? 1 : bound();
+    if (tasks > 1 && size > 1 && !atomic_flag_test_and_set_explicit(&team.busy, memory_order_acquire)) {
+        recruit(size - 1);
+        run_region(tasks, run, context);
+        atomic_flag_clear_explicit(&team.busy, memory_order_release);
+        return;
+    }
+    if (tasks > 1 && size > 1) /* a rival is there */
+        atomic_store(&team.rest_until, seconds() + REST_SECONDS);
+    for (int64_t task = 0; task < tasks; task++) run(context, task);
+}
+
+/* A forked child has one thread, in the middle of nothing: its team starts anew. The mutex is held
+ * over the fork, so that it is not caught half way. */
+static void before_fork(void) { pthread_mutex_lock(&team.mutex); }
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&team.mutex); }
+static void after_fork_in_child(void) {
+    pthread_mutex_init(&team.mutex, NULL);
+    pthread_cond_init(&team.wake, NULL);
+    team.workers = 0;
+    inside = 0;
+    atomic_store(&team.ticket, 0);
+    atomic_store(&team.sleepers, 0);
+    atomic_flag_clear(&team.busy);
+}
+
+void fnn_prepare_team(void) {
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

@@ -1,0 +1,35 @@
+/* A team of threads that work on one region at a time.
+ *
+ * A region is a number of tasks, each run once by whichever thread of the team takes it: the
+ * caller, or a worker that is awake. Results must not depend on who does what, nor on how many
+ * tasks there are; then they are the same, bit for bit, for any number of threads. */
+#ifndef FASTNN_TEAM_H
+#define FASTNN_TEAM_H
+
+#include <stdint.h>
+
+#define FNN_MOST_THREADS 256
+
+/* How many threads regions may use: of the whole process, and at most for the calling thread
+ * (0: no bound of its own). */
+void fnn_set_threads(int count);
+int fnn_threads(void);
+void fnn_set_own_threads(int count);
+int fnn_own_threads(void);
+
+/* How many threads a region of so many floating-point operations would have if it began now. 1 if
+ * it is too short, inside of a region, and while the team rests because it met with other load. */
+int fnn_team_size(double work);
+
+/* Wake workers that sleep if `work` is enough: the regions to come may be too short for that. */
+void fnn_wake_team(double work);
+
+/* Run run(context, 0), ..., run(context, tasks - 1); return when all are done. More tasks than
+ * one are a region. */
+typedef void (*fnn_task)(void *context, int64_t task);
+void fnn_run_team(int64_t tasks, fnn_task run, void *context);
+
+/* Forks and waiting workers: to be called once, before the first region. */
+void fnn_prepare_team(void);
+
+#endif

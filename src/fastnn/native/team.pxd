@@ -1,0 +1,35 @@
+"""Kernels shared out over the team; explained in c/shares.h and c/team.h."""
+
+from libc.stdint cimport int64_t
+
+from fastnn.native.ckernels cimport *
+
+cdef extern from "c/shares.h" nogil:
+    ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
+
+cdef void wake_team(double work) noexcept nogil
+cdef int team_size(double work) noexcept nogil
+cdef void share_out(
+    int64_t total, int64_t unit, double work, fnn_range body, void *context) noexcept nogil
+cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
+cdef void shared_pack(
+    const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
+    void *packed) noexcept nogil
+cdef void shared_activate(
+    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x,
+    void *y) noexcept nogil
+cdef void shared_activate_gradient(
+    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *gradient,
+    const void *saved, void *out) noexcept nogil
+cdef void shared_gather(
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t *order,
+    void *out, int64_t out_row) noexcept nogil
+cdef void shared_column_sums(
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
+    void *out) noexcept nogil
+cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil
+cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
+cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil
+cdef void shared_update(
+    const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter,
+    const void *gradient, void *const *slots, const double *hyper) noexcept nogil

@@ -1,0 +1,176 @@
+"""The team of threads, and the one place where their number is chosen.
+
+What is shared out, and how the team works, is in c/shares.c and c/team.c. The functions below
+lend it to the other modules, which are libraries of their own.
+"""
+
+import contextlib
+
+from fastnn._threads import MOST_THREADS, default_threads
+
+cdef extern from "c/team.h" nogil:
+    void fnn_set_threads(int)
+    int fnn_threads()
+    void fnn_set_own_threads(int)
+    int fnn_own_threads()
+    void fnn_prepare_team()
+    void fnn_wake_team(double)
+    int fnn_team_size(double)
+
+cdef extern from "c/shares.h" nogil:
+    void fnn_share_out(int64_t, int64_t, double, fnn_range, void *)
+    void fnn_shared_gemm(const fnn_kernels *, const fnn_gemm *)
+    void fnn_shared_pack(
+        const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
+    void fnn_shared_activate(
+        const fnn_kernels *, fnn_activation, double, int64_t, const void *, void *)
+    void fnn_shared_activate_gradient(
+        const fnn_kernels *, fnn_activation, double, int64_t, const void *, const void *,
+        void *)
+    void fnn_shared_gather(
+        const fnn_kernels *, int64_t, int64_t, const void *, const int64_t *, void *,
+        int64_t)
+    void fnn_shared_column_sums(
+        const fnn_kernels *, int64_t, int64_t, const void *, int64_t, void *)
+    double fnn_shared_loss(const fnn_kernels *, const fnn_loss_args *)
+    double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
+    void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
+    void fnn_shared_update(
+        const fnn_kernels *, fnn_optimizer, int64_t, void *, const void *, void *const *,
+        const double *)
+
+
+def set_num_threads(n):
+    """Let fastnn use up to `n` threads from now on, in the whole process.
+
+    Results are the same bits for any number. Work that is too small for several threads is done
+    by one.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 256. What it is at first, `get_num_threads` tells: the number in the environment
+        variable ``FASTNN_NUM_THREADS``, else in ``OMP_NUM_THREADS``, else that of the cores which
+        the process may use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not such a number.
+    """
+    fnn_set_threads(_checked(n))
+
+
+def get_num_threads():
+    """Return how many threads a call from this thread may use at most."""
+    own = fnn_own_threads()
+    return min(own, fnn_threads()) if own else fnn_threads()
+
+
+@contextlib.contextmanager
+def use_threads(n):
+    """Context in which calls from this thread use up to `n` threads, if the process may.
+
+    Unlike `set_num_threads` it does not concern other threads: let each of several that predict
+    or train at once use one, for example.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 256.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not such a number.
+    """
+    before = fnn_own_threads()
+    fnn_set_own_threads(_checked(n))
+    try:
+        yield
+    finally:
+        fnn_set_own_threads(before)
+
+
+def _checked(n):
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"the number of threads must be an integer, got {n!r}")
+    if not 1 <= n <= MOST_THREADS:
+        raise ValueError(f"the number of threads must lie in [1, {MOST_THREADS}], got {n}")
+    return n.__index__()
+
+
+cdef void wake_team(double work) noexcept nogil:
+    fnn_wake_team(work)
+
+
+cdef int team_size(double work) noexcept nogil:
+    return fnn_team_size(work)
+
+
+cdef void share_out(
+    int64_t total, int64_t unit, double work, fnn_range body, void *context) noexcept nogil:
+    fnn_share_out(total, unit, work, body, context)
+
+
+cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil:
+    fnn_shared_gemm(table, g)
+
+
+cdef void shared_pack(
+    const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t
+    b_col, void *packed) noexcept nogil:
+    fnn_shared_pack(table, k, n, b, b_row, b_col, packed)
+
+
+cdef void shared_activate(
+    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x, void
+    *y) noexcept nogil:
+    fnn_shared_activate(table, kind, alpha, n, x, y)
+
+
+cdef void shared_activate_gradient(
+    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void
+    *gradient, const void *saved, void *out) noexcept nogil:
+    fnn_shared_activate_gradient(table, kind, alpha, n, gradient, saved, out)
+
+
+cdef void shared_gather(
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t
+    *order, void *out, int64_t out_row) noexcept nogil:
+    fnn_shared_gather(table, rows, columns, x, order, out, out_row)
+
+
+cdef void shared_column_sums(
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row, void
+    *out) noexcept nogil:
+    fnn_shared_column_sums(table, rows, columns, x, x_row, out)
+
+
+cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil:
+    return fnn_shared_loss(table, args)
+
+
+cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil:
+    return fnn_shared_metric(table, args)
+
+
+cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil:
+    fnn_shared_dropout(table, d)
+
+
+cdef void shared_update(
+    const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter, const void
+    *gradient, void *const *slots, const double *hyper) noexcept nogil:
+    fnn_shared_update(table, kind, n, parameter, gradient, slots, hyper)
+
+
+def _begin():
+    try:
+        fnn_set_threads(default_threads())
+    except ValueError as error:
+        raise ImportError(str(error)) from None
+    fnn_prepare_team()
+
+
+_begin()
