@@ -54,7 +54,7 @@ setup(
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
         [
-            extension("dispatch", f"{NATIVE}/c/dispatch.c"),
+            extension("dispatch", f"{NATIVE}/c/dispatch.c", f"{NATIVE}/c/scratch.c"),
             extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
             extension("kernels"),
             extension("ops"),

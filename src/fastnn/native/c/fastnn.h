@@ -104,11 +104,11 @@ typedef struct {
     const int32_t *labels; /* instead of targets, for the sparse kind */
     const void *weights;   /* per row, or NULL for 1 */
     double scale;          /* factor of every gradient */
-    void *gradient;        /* rows x columns, or NULL */
+    void *gradient;        /* rows x columns, or NULL; rows can be written for gradient_row */
     int64_t gradient_row;
     void *values;          /* per row, unweighted, or NULL */
     void *probabilities;   /* rows x columns, or NULL: where to write them, from logits; may be
-                              `predictions` itself */
+                              `predictions` itself, and has rows as long */
     int64_t probabilities_row;
 } fnn_loss_args;
 

@@ -3,21 +3,24 @@
  * A tile is up to TILE_ROWS rows by two vectors of C, held in registers while one row of a panel
  * of B and TILE_ROWS scalars of A pass by. Two vectors of width are within two per cent of wider
  * tiles and waste the least at the edges (256 columns are 8 whole panels of 32; of 48 they are
- * five and a third). A is read through two strides, never packed, so that the same tile takes
- * X (forward), its transpose (gradient of the kernel) and dZ (gradient of the input).
+ * five and a third). A is read through two strides, not packed, so that the same tile takes X
+ * (forward), its transpose (gradient of the kernel) and dZ (gradient of the input); only where its
+ * rows collide in the cache are they copied apart.
  *
  * Order of the loops: blocks of REDUCTION of k, so that a panel stays in the second-level cache;
  * blocks of ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
  * read from the cache once per tile, and B as a whole once per row block.
  *
- * Epilogues other than "add the bias, perhaps relu" let the tile go through a small buffer: it
+ * Epilogues other than "add the bias", relu and its gradient let the tile go through a small buffer: it
  * stays in the first-level cache, costs as much as one or two steps of k, and keeps the vector
  * functions out of the tiles' code. */
 
+#include "scratch.h"
+
 #define PANEL_VECTORS 2
 #define PANEL_WIDTH (PANEL_VECTORS * LANES)
-#define REDUCTION 1024
-#define STRIDED_REDUCTION 512 /* where each step along k is in another line of A */
+#define REDUCTION (4096 / (int64_t)sizeof(REAL))
+#define STRIDED_REDUCTION (REDUCTION / 2) /* where each step along k is in another line of A */
 #define PREFETCH_STEPS 24
 #define ROW_BLOCK (16 * TILE_ROWS)
 
@@ -32,9 +35,11 @@ typedef struct {
     int64_t columns;   /* of this tile, 1 to PANEL_WIDTH */
     const REAL *bias;  /* of this tile, or NULL */
     int accumulate;    /* add to what C holds */
-    int relu;
+    int relu;               /* apply it */
+    int relu_gradient;      /* or its derivative, from what was saved */
     const fnn_gemm *finish; /* the epilogue that goes through the buffer, or NULL */
     const REAL *saved;      /* of this tile */
+    int64_t saved_row;
 } FN(tile_args);
 
 /* Write `rows` x `columns` finished elements from the buffer to C. */
@@ -47,7 +52,7 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
             FN(activate)(g->activation, g->alpha, t->columns, row, row);
         else
             FN(activate_gradient)(g->activation, g->alpha, t->columns, row,
-                                  t->saved + i * g->saved_row, row);
+                                  t->saved + i * t->saved_row, row);
         memcpy(t->c + i * t->c_row, row, (size_t)t->columns * sizeof(REAL));
     }
 }
@@ -67,6 +72,50 @@ INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t a_col, co
         UNROLL
         for (int j = 0; j < vectors; j++) sums[i][j] += ai * bj[j];
     }
+}
+
+/* What follows the sums of a tile, up to the store; `whole` says that no vector is cut off. */
+INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], const int rows,
+                         const int vectors, const int whole) {
+    const FN(tile_args) t = *args; /* for all that the compiler knows, a store could change it */
+    UNROLL
+    for (int j = 0; j < vectors; j++) {
+        const int64_t columns = whole || j < vectors - 1 ? LANES : t.columns - j * LANES;
+        if (t.accumulate)
+            UNROLL
+            for (int i = 0; i < rows; i++)
+                acc[i][j] += FN(load_columns)(t.c + i * t.c_row + j * LANES, columns);
+        if (t.bias) {
+            const vec bias = FN(load_columns)(t.bias + j * LANES, columns);
+            UNROLL
+            for (int i = 0; i < rows; i++) acc[i][j] += bias;
+        }
+        if (t.relu)
+            UNROLL
+            for (int i = 0; i < rows; i++) acc[i][j] = FN(relu)(acc[i][j]);
+        if (t.relu_gradient)
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                const REAL *y = t.saved + i * t.saved_row + j * LANES;
+                acc[i][j] = FN(where)(FN(load_columns)(y, columns) > (vec){0}, acc[i][j]);
+            }
+    }
+    if (t.finish) {
+        REAL buffer[TILE_ROWS * PANEL_WIDTH] __attribute__((aligned(64)));
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                FN(store)(buffer + i * PANEL_WIDTH + j * LANES, acc[i][j]);
+        FN(finish_tile)(args, rows, buffer);
+        return;
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            FN(store_columns)(t.c + i * t.c_row + j * LANES, acc[i][j],
+                              whole || j < vectors - 1 ? LANES : t.columns - j * LANES);
 }
 
 /* One tile of exactly rows x vectors registers, each summed up in so many chains that take turns
@@ -109,37 +158,10 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
             for (int chain = 1; chain < chains; chain++) acc[i][j] += sums[chain * rows + i][j];
         }
 
-    UNROLL
-    for (int j = 0; j < vectors; j++) {
-        const int64_t columns = t->columns - j * LANES;
-        if (t->accumulate)
-            UNROLL
-            for (int i = 0; i < rows; i++)
-                acc[i][j] += FN(load_columns)(t->c + i * t->c_row + j * LANES, columns);
-        if (t->bias) {
-            const vec bias = FN(load_columns)(t->bias + j * LANES, columns);
-            UNROLL
-            for (int i = 0; i < rows; i++) acc[i][j] += bias;
-        }
-        if (t->relu)
-            UNROLL
-            for (int i = 0; i < rows; i++) acc[i][j] = FN(relu)(acc[i][j]);
-    }
-    if (t->finish) {
-        REAL buffer[TILE_ROWS * PANEL_WIDTH] __attribute__((aligned(64)));
-        UNROLL
-        for (int i = 0; i < rows; i++)
-            UNROLL
-            for (int j = 0; j < vectors; j++)
-                FN(store)(buffer + i * PANEL_WIDTH + j * LANES, acc[i][j]);
-        FN(finish_tile)(t, rows, buffer);
-        return;
-    }
-    UNROLL
-    for (int j = 0; j < vectors; j++)
-        UNROLL
-        for (int i = 0; i < rows; i++)
-            FN(store_columns)(t->c + i * t->c_row + j * LANES, acc[i][j], t->columns - j * LANES);
+    if (t->columns == vectors * LANES)
+        FN(end_tile)(t, acc, rows, vectors, 1);
+    else
+        FN(end_tile)(t, acc, rows, vectors, 0);
 }
 
 #define DEFINE_TILES(rows)                                                                       \
@@ -173,10 +195,10 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
 #undef LIST_TILES
 #undef DEFINE_THIN_TILES
 
-/* All tiles of one panel over the rows `first` to `last`. The rows are shared out evenly: 32 rows
+/* All tiles of one panel over the rows `first` to `last` of C, of which `a` holds those of A. The rows are shared out evenly: 32 rows
  * are 11 + 11 + 10, not 12 + 12 + 8, since short tiles do less per load. */
-static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, int64_t first, int64_t last,
-                      int64_t k0, int64_t column) {
+static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_t first,
+                      int64_t last, int64_t column) {
     const int64_t rows = last - first;
     const int64_t count = (rows + TILE_ROWS - 1) / TILE_ROWS;
     const FN(tile_function)(*tiles)[PANEL_VECTORS] =
@@ -184,33 +206,59 @@ static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, int64_t first, int64_
     const int vectors = t->columns > LANES ? 2 : 1;
     for (int64_t i = 0, row = first; i < count; i++) {
         const int64_t next = first + rows * (i + 1) / count;
-        t->a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
+        t->a = a + (row - first) * t->a_row;
         t->c = (REAL *)g->c + row * g->c_row + column;
-        if (t->finish && g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
+        if (g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
         tiles[next - row - 1][vectors - 1](t);
         row = next;
     }
 }
 
+/* Whether rows of A lie so far apart that those of a tile compete for the same few lines of the
+ * first-level cache (93 against 106 GFLOP/s at 2048 x 2048 x 2048), and are used often enough for
+ * a copy of them to pay. */
+static int FN(rows_collide)(const fnn_gemm *g) {
+    return g->a_col == 1 && g->a_row * (int64_t)sizeof(REAL) % 2048 == 0 && g->m >= TILE_ROWS &&
+           g->n >= 4 * PANEL_WIDTH && g->k >= REDUCTION / 4;
+}
+
+/* Copy k elements of the rows of A from `row` on, a row of the copy beginning a line further on in
+ * the cache than the one before. */
+static void FN(spread_rows)(const fnn_gemm *g, int64_t row, int64_t rows, int64_t k0, int64_t k,
+                            REAL *copy, int64_t copy_row) {
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(copy + i * copy_row, (const REAL *)g->a + (row + i) * g->a_row + k0,
+               (size_t)k * sizeof(REAL));
+}
+
+#define SPREAD_ROW (REDUCTION + LANES)
+
 static void FN(gemm)(const fnn_gemm *g) {
-    FN(tile_args) t = {.a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row, .c_row = g->c_row};
+    REAL *copy = FN(rows_collide)(g) ? fnn_scratch(ROW_BLOCK * SPREAD_ROW * sizeof(REAL)) : NULL;
+    FN(tile_args) t = {.a_row = copy ? SPREAD_ROW : g->a_row, .a_col = g->a_col,
+                       .b_row = g->b_row, .c_row = g->c_row, .saved_row = g->saved_row};
     const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
+    const int relu_gradient = g->epilogue == FNN_STORE_GRADIENT && g->activation == FNN_RELU;
     const int64_t reduction = g->a_col == 1 ? REDUCTION : STRIDED_REDUCTION;
-    const int buffered = !relu && g->epilogue != FNN_STORE && g->activation != FNN_LINEAR;
+    const int buffered = !relu && !relu_gradient && g->epilogue != FNN_STORE &&
+                         g->activation != FNN_LINEAR;
     int64_t k0 = 0;
     do {
         t.k = g->k - k0 < reduction ? g->k - k0 : reduction;
         const int last_block = k0 + t.k == g->k;
         t.accumulate = k0 > 0;
         t.relu = relu && last_block;
+        t.relu_gradient = relu_gradient && last_block;
         t.finish = buffered && last_block ? g : NULL;
         for (int64_t row = 0; row < g->m; row += ROW_BLOCK) {
             const int64_t row_end = row + ROW_BLOCK < g->m ? row + ROW_BLOCK : g->m;
+            const REAL *a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
+            if (copy) FN(spread_rows)(g, row, row_end - row, k0, t.k, copy, SPREAD_ROW);
             for (int64_t column = 0; column < g->n; column += PANEL_WIDTH) {
                 t.columns = g->n - column < PANEL_WIDTH ? g->n - column : PANEL_WIDTH;
                 t.b = (const REAL *)g->b + column / PANEL_WIDTH * g->b_panel + k0 * g->b_row;
                 t.bias = g->bias && k0 == 0 ? (const REAL *)g->bias + column : NULL;
-                FN(panel)(g, &t, row, row_end, k0, column);
+                FN(panel)(g, &t, copy ? copy : a, row, row_end, column);
             }
         }
         k0 += t.k;

@@ -43,6 +43,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef STRIDED_REDUCTION
 #undef PREFETCH_STEPS
 #undef ROW_BLOCK
+#undef SPREAD_ROW
+#undef THIN_ROWS
+#undef GATHER_AHEAD
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR

@@ -12,7 +12,8 @@ typedef struct {
     REAL *g;              /* gradient, or NULL */
     REAL *probabilities;  /* or NULL */
     int64_t columns;
-    int64_t readable;     /* elements of p */
+    int64_t readable;     /* elements of p, and as many storable ones of probabilities */
+    int64_t storable;     /* elements of g */
     REAL factor;          /* of the gradient */
     REAL delta;
     REAL target_scale, target_shift; /* label smoothing */
@@ -103,25 +104,36 @@ INLINE void FN(weigh_logits)(const FN(loss_row) *r, REAL largest, REAL *inner, R
     *weight = FN(sum)(weights);
 }
 
+/* A row of one vector at most, of which `storable` lanes can be written: as a whole if it may be,
+ * for what a masked store has written has to go through the cache before it can be read. */
+INLINE void FN(store_row)(REAL *p, vec v, int64_t columns, int64_t storable) {
+    if (storable >= LANES)
+        FN(store)(p, v);
+    else
+        FN(store_columns)(p, v, columns);
+}
+
 /* As categorical_from_logits, for rows of one vector at most, which stay in registers. */
 INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, FN(logit_rows) *rows, int64_t i) {
     const vec z = FN(load_row)(r->p, r->columns, r->readable, FN(splat)(-INFINITY));
     const REAL largest = FN(max)(z);
-    REAL weight = 1;
-    rows->inner[i] = r->t ? 0 : r->p[r->label] - largest;
-    if (r->t) FN(weigh_logits)(r, largest, &rows->inner[i], &weight);
     const vec shifted = FN(keep_lanes)(r->columns, z - largest);
     const vec e = FN(keep_lanes)(r->columns, FN(exp)(shifted));
     const REAL total = FN(sum)(e);
+    REAL weight = 1;
+    vec target;
+    if (r->t) {
+        FN(weigh_logits)(r, largest, &rows->inner[i], &weight);
+        target = FN(keep_lanes)(r->columns, FN(targets)(r, 0));
+    } else {
+        rows->inner[i] = r->p[r->label] - largest;
+        target = FN(where)(FN(lane)(r->label), FN(splat)(1));
+    }
     const vec p = e * (1 / total);
     rows->weight[i] = weight;
     rows->total[i] = total;
-    if (r->probabilities) FN(store_columns)(r->probabilities, p, r->columns);
-    if (!r->g) return;
-    vec g = p * weight;
-    if (r->t) g -= FN(targets)(r, 0);
-    FN(store_columns)(r->g, g * r->factor, r->columns);
-    if (!r->t) r->g[r->label] -= r->factor;
+    if (r->probabilities) FN(store_row)(r->probabilities, p, r->columns, r->readable);
+    if (r->g) FN(store_row)(r->g, (p * weight - target) * r->factor, r->columns, r->storable);
 }
 
 /* Fill place i of `rows`; write the gradient p weight - t with p = exp(z - max) / total. */
@@ -191,6 +203,7 @@ INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) 
     r->p = (const REAL *)args->predictions + i * args->predictions_row;
     r->t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
     r->readable = args->predictions_row;
+    r->storable = args->gradient_row;
     r->label = args->labels ? args->labels[i] : 0;
     r->g = args->gradient ? (REAL *)args->gradient + i * args->gradient_row : NULL;
     r->probabilities = args->probabilities

@@ -10,16 +10,26 @@ static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64
 }
 
 /* Rows of x in the given order. They are scattered over memory, so the hardware's prefetcher is
- * of no use; asking for the row after next hides most of the wait. */
+ * of no use; asking for the lines of rows GATHER_AHEAD bytes ahead hides most of the wait. */
+#define GATHER_AHEAD 4096
+
+INLINE void FN(ask_for)(const char *row, int64_t bytes) {
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(row + j);
+}
+
 static void FN(gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order,
-                       void *out, int64_t out_row) {
+                       void *out_, int64_t out_row) {
     const int64_t bytes = columns * (int64_t)sizeof(REAL);
-    for (int64_t i = 0; i < rows; i++) {
-        if (i + 2 < rows) {
-            const char *next = (const char *)x + order[i + 2] * bytes;
-            for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(next + j);
-        }
-        memcpy((REAL *)out + i * out_row, (const char *)x + order[i] * bytes, (size_t)bytes);
+    const int64_t ahead = 2 + GATHER_AHEAD / (bytes + 1);
+    REAL *out = out_;
+    for (int64_t i = 0; i < ahead && i < rows; i++)
+        FN(ask_for)((const char *)x + order[i] * bytes, bytes);
+    for (int64_t i = 0; i < rows; i++, out += out_row) {
+        if (i + ahead < rows) FN(ask_for)((const char *)x + order[i + ahead] * bytes, bytes);
+        const REAL *row = (const REAL *)((const char *)x + order[i] * bytes);
+        int64_t j = 0;
+        for (; j + LANES <= columns; j += LANES) FN(store)(out + j, FN(load)(row + j));
+        if (j < columns) FN(store_part)(out + j, columns - j, FN(load_part)(row + j, columns - j, (vec){0}));
     }
 }
 

@@ -22,6 +22,7 @@ INLINE vec FN(splat)(REAL x) { return x - (vec){0}; }
 INLINE vec FN(select)(ivec condition, vec yes, vec no) {
     return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
 }
+INLINE vec FN(where)(ivec condition, vec x) { return (vec)(condition & (ivec)x); }
 INLINE vec FN(abs)(vec x) { return (vec)((ivec)x & SIGN_FREE); }
 /* The sign of `sign` on the magnitude x >= 0. */
 INLINE vec FN(with_sign)(vec x, vec sign) { return (vec)((ivec)x | ((ivec)sign & ~SIGN_FREE)); }
@@ -41,7 +42,10 @@ INLINE ivec FN(first_lanes)(int64_t n) {
         __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(INT)), may_alias));
     return *(const ivec_in_memory *)(FN(lane_table) + (LANES - n));
 }
-INLINE vec FN(keep_lanes)(int64_t n, vec v) { return (vec)((ivec)v & FN(first_lanes)(n)); }
+INLINE vec FN(keep_lanes)(int64_t n, vec v) { return FN(where)(FN(first_lanes)(n), v); }
+
+/* Lane n set alone. */
+INLINE ivec FN(lane)(int64_t n) { return FN(first_lanes)(n + 1) & ~FN(first_lanes)(n); }
 
 /* The first n lanes, 0 < n < LANES; the others are `rest` (load) or left alone (store). */
 #if defined(__AVX512F__)
