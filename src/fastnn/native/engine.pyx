@@ -117,10 +117,20 @@ cdef class NativeEngine:
         cdef char *panels = address(self.packed)
         for i in range(self.ops.count):
             op = &self.ops.items[i]
+            op.to_result = i == self.ops.count - 1
             if op.kind == DENSE:
                 op.panels = panels
+                self._prepare(op)
                 panels += round_up(op.outputs, width) * op.inputs * self.ops.itemsize
         return 0
+
+    cdef void _prepare(self, Op *op) noexcept:
+        cdef fnn_gemm *g = &op.gemm
+        g.n, g.k = op.outputs if op.to_result else self.ops.stored(op.outputs), op.inputs
+        g.b, g.b_row = op.panels, self.ops.table.panel_width
+        g.b_panel = g.b_row * op.inputs
+        g.a_col, g.bias, g.saved = 1, op.bias, NULL
+        g.epilogue, g.activation, g.alpha = FNN_STORE_ACTIVATION, op.activation, op.alpha
 
     cdef int _renew_panels(self) except -1:
         """Pack the kernels again if any block has changed."""
@@ -230,12 +240,12 @@ cdef class NativeEngine:
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             if op.kind == DENSE or i == 0:
-                if i == self.ops.count - 1:
+                if op.to_result:
                     target, next_row = out, op.outputs
                 else:
                     target, next_row = scratch + turn * self.chunk_bytes, op.row
                     turn = 1 - turn
-            elif i == self.ops.count - 1:
+            elif op.to_result:
                 target, next_row = out, op.outputs
             else:  # in place
                 target, next_row = <char *>current, row
@@ -248,21 +258,19 @@ cdef class NativeEngine:
             current, row = target, next_row
         return 0
 
-    cdef int _dense(self, Op *op, int64_t all_rows, int64_t rows, const char *x, int64_t x_row,
-                    char *y, int64_t y_row) except -1 nogil:
-        cdef fnn_gemm g
-        g.whole_m = all_rows
-        g.m, g.n, g.k = rows, min(self.ops.stored(op.outputs), y_row), op.inputs
-        g.a, g.a_row, g.a_col = x, x_row, 1
-        g.b, g.b_row = op.panels, self.ops.table.panel_width
-        g.b_panel = g.b_row * op.inputs
-        g.c, g.c_row = y, y_row
-        g.bias, g.saved = op.bias, NULL
-        g.epilogue, g.activation, g.alpha = FNN_STORE_ACTIVATION, op.activation, op.alpha
-        if self.rows_can_be_shared:  # no chunk of them keeps signals waiting
+    cdef int _dense(self, const Op *op, int64_t all_rows, int64_t rows, const char *x,
+                    int64_t x_row, char *y, int64_t y_row) except -1 nogil:
+        cdef fnn_gemm g = op.gemm
+        g.whole_m, g.m = all_rows, rows
+        g.a, g.a_row, g.c, g.c_row = x, x_row, y, y_row
+        if not self.rows_can_be_shared:
+            return self.ops.product(&g)
+        # No chunk keeps signals waiting. A short one is not worth the question for the team.
+        if rows * self.row_flops < SHORT_FLOPS:
+            self.ops.table.gemm(&g)
+        else:
             shared_gemm(self.ops.table, &g)
-            return 0
-        return self.ops.product(&g)
+        return 0
 
     def trainer(self, objective, rule, state, capacity):
         """Return a `Trainer` for batches of at most `capacity` rows."""

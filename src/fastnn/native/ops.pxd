@@ -24,7 +24,10 @@ cdef struct Op:
     int custom                 # number of the Python activation
     char *kernel
     char *bias                 # NULL if there is none
-    char *panels               # inference: the packed kernel
+    # Inference:
+    char *panels               # the packed kernel
+    bint to_result             # the last op, which writes to where the result is wanted
+    fnn_gemm gemm              # all that is the same in every call
     # Training:
     char *kernel_gradient
     char *bias_gradient

@@ -46,6 +46,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SPREAD_ROW
 #undef THIN_ROWS
 #undef GATHER_AHEAD
+#undef ROW_CHAINS
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
