@@ -159,16 +159,78 @@ INLINE void FN(row_subtract)(const REAL *x, REAL first, REAL second, REAL *y, in
 
 INLINE REAL FN(scalar_log)(REAL x) { return FN(log)(FN(splat)(x))[0]; }
 
-/* Rows of one vector at most stay in registers from load to store. Lanes without a column take
- * exp(0): that of minus infinity would pass through subnormal numbers, at 50 ns a row. */
+/* What a softmax of up to LANES rows of one vector at most is made of: shifted = x - max(x),
+ * e = exp(shifted), total = sum(e), 1 where there is no row. */
+typedef struct {
+    vec shifted[LANES], e[LANES];
+    REAL largest[LANES], total[LANES];
+} FN(narrow_rows);
+
+/* Lanes without a column take exp(0) and are cleared then: exp of minus infinity would pass
+ * through subnormal numbers, at 50 ns a row. */
+INLINE void FN(exponentials)(int64_t i, ivec used, FN(narrow_rows) *rows) {
+    rows->shifted[i] = FN(where)(used, rows->shifted[i] - rows->largest[i]);
+    rows->e[i] = FN(where)(used, FN(exp)(rows->shifted[i]));
+}
+
+/* LANES rows, reduced together. */
+INLINE void FN(fill_block)(int64_t columns, const REAL *x, int64_t x_row, FN(narrow_rows) *rows) {
+    const ivec used = FN(first_lanes)(columns);
+    vec v[LANES];
+    for (int64_t i = 0; i < LANES; i++)
+        v[i] = rows->shifted[i] = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
+    FN(store)(rows->largest, FN(max_each)(v));
+    for (int64_t i = 0; i < LANES; i++) {
+        FN(exponentials)(i, used, rows);
+        v[i] = rows->e[i];
+    }
+    FN(store)(rows->total, FN(sum_each)(v));
+}
+
+/* Fewer rows, one by one. */
+INLINE void FN(fill_rest)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
+                          FN(narrow_rows) *rows) {
+    const ivec used = FN(first_lanes)(columns);
+    FN(store)(rows->total, FN(splat)(1));
+    for (int64_t i = 0; i < count; i++) {
+        rows->shifted[i] = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
+        rows->largest[i] = FN(max)(rows->shifted[i]);
+        FN(exponentials)(i, used, rows);
+        rows->total[i] = FN(sum)(rows->e[i]);
+    }
+}
+
+INLINE void FN(fill_rows)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
+                          FN(narrow_rows) *rows) {
+    if (count == LANES)
+        FN(fill_block)(columns, x, x_row, rows);
+    else
+        FN(fill_rest)(count, columns, x, x_row, rows);
+}
+
+/* Store narrow rows one after the other. Where they follow close upon each other, whole vectors
+ * may reach into the rows to come, which overwrite what was too much. */
+INLINE void FN(store_narrow)(int64_t count, int64_t columns, const vec *v, REAL *y, int64_t y_row) {
+    for (int64_t i = 0; i < count; i++, y += y_row) {
+        if (y_row == columns && (count - i) * y_row >= LANES)
+            FN(store)(y, v[i]);
+        else
+            FN(store_columns)(y, v[i], columns);
+    }
+}
+
 INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                                int64_t y_row, const int logarithm) {
-    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
-        const vec v = FN(load_row)(x, columns, x_row, FN(splat)(-INFINITY));
-        const vec shifted = FN(keep_lanes)(columns, v - FN(max)(v));
-        const vec e = FN(keep_lanes)(columns, FN(exp)(shifted));
-        const REAL sum = FN(sum)(e);
-        FN(store_columns)(y, logarithm ? shifted - FN(scalar_log)(sum) : e * (1 / sum), columns);
+    FN(narrow_rows) block;
+    REAL of_row[LANES];
+    for (int64_t first = 0; first < rows; first += LANES) {
+        const int64_t count = rows - first < LANES ? rows - first : LANES;
+        FN(fill_rows)(count, columns, x + first * x_row, x_row, &block);
+        const vec totals = FN(load)(block.total);
+        FN(store)(of_row, logarithm ? FN(log)(totals) : 1 / totals);
+        for (int64_t i = 0; i < count; i++)
+            block.e[i] = logarithm ? block.shifted[i] - of_row[i] : block.e[i] * of_row[i];
+        FN(store_narrow)(count, columns, block.e, y + first * y_row, y_row);
     }
 }
 

@@ -113,25 +113,20 @@ INLINE void FN(store_row)(REAL *p, vec v, int64_t columns, int64_t storable) {
         FN(store_columns)(p, v, columns);
 }
 
-/* As categorical_from_logits, for rows of one vector at most, which stay in registers. */
-INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, FN(logit_rows) *rows, int64_t i) {
-    const vec z = FN(load_row)(r->p, r->columns, r->readable, FN(splat)(-INFINITY));
-    const REAL largest = FN(max)(z);
-    const vec shifted = FN(keep_lanes)(r->columns, z - largest);
-    const vec e = FN(keep_lanes)(r->columns, FN(exp)(shifted));
-    const REAL total = FN(sum)(e);
+/* As categorical_from_logits, for row i of narrow ones, of which the exponentials are there. */
+INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, const FN(narrow_rows) *narrow, REAL inverse,
+                                   FN(logit_rows) *rows, int64_t i) {
     REAL weight = 1;
     vec target;
     if (r->t) {
-        FN(weigh_logits)(r, largest, &rows->inner[i], &weight);
+        FN(weigh_logits)(r, narrow->largest[i], &rows->inner[i], &weight);
         target = FN(keep_lanes)(r->columns, FN(targets)(r, 0));
     } else {
-        rows->inner[i] = r->p[r->label] - largest;
+        rows->inner[i] = r->p[r->label] - narrow->largest[i];
         target = FN(where)(FN(lane)(r->label), FN(splat)(1));
     }
-    const vec p = e * (1 / total);
+    const vec p = narrow->e[i] * inverse;
     rows->weight[i] = weight;
-    rows->total[i] = total;
     if (r->probabilities) FN(store_row)(r->probabilities, p, r->columns, r->readable);
     if (r->g) FN(store_row)(r->g, (p * weight - target) * r->factor, r->columns, r->storable);
 }
@@ -211,26 +206,51 @@ INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) 
                            : NULL;
 }
 
-/* `values` of the `count` rows from `first` on. */
-INLINE void FN(block_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
+/* The same for `count` rows from `first` on, LANES at most. */
+INLINE void FN(narrow_block)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
+                             int64_t count, FN(logit_rows) *rows) {
+    FN(narrow_rows) narrow;
+    REAL inverses[LANES];
+    FN(fill_rows)(count, args->columns,
+                  (const REAL *)args->predictions + first * args->predictions_row,
+                  args->predictions_row, &narrow);
+    FN(store)(inverses, 1 / FN(load)(narrow.total));
+    memcpy(rows->total, narrow.total, sizeof(rows->total));
+    for (int64_t i = 0; i < count; i++) {
+        FN(point_to_row)(args, first + i, r);
+        FN(narrow_from_logits)(r, &narrow, inverses[i], rows, i);
+    }
+}
+
+/* `values` of the `count` rows from `first` on, of cross-entropies from logits. */
+INLINE void FN(logit_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
                              int64_t count, REAL *values) {
-    const int categorical = args->from_logits && (args->kind == FNN_CATEGORICAL_CROSSENTROPY ||
-                                                  args->kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY);
     FN(logit_rows) rows;
     memset(&rows, 0, sizeof(rows));
     FN(store)(rows.total, FN(splat)(1)); /* whose logarithm is taken in places without a row */
+    if (r->columns <= LANES) {
+        FN(narrow_block)(args, r, first, count, &rows);
+    } else {
+        for (int64_t i = 0; i < count; i++) {
+            FN(point_to_row)(args, first + i, r);
+            FN(categorical_from_logits)(r, &rows, i);
+        }
+    }
+    FN(store)(values, FN(load)(rows.weight) * FN(log)(FN(load)(rows.total)) - FN(load)(rows.inner));
+}
+
+/* `values` of the `count` rows from `first` on. */
+INLINE void FN(block_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
+                             int64_t count, REAL *values) {
+    if (args->from_logits && (args->kind == FNN_CATEGORICAL_CROSSENTROPY ||
+                              args->kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY)) {
+        FN(logit_values)(args, r, first, count, values);
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
         FN(point_to_row)(args, first + i, r);
-        if (categorical && r->columns <= LANES)
-            FN(narrow_from_logits)(r, &rows, i);
-        else if (categorical)
-            FN(categorical_from_logits)(r, &rows, i);
-        else
-            values[i] = FN(row_value)(args->kind, args->from_logits, r);
+        values[i] = FN(row_value)(args->kind, args->from_logits, r);
     }
-    if (categorical)
-        FN(store)(values, FN(load)(rows.weight) * FN(log)(FN(load)(rows.total)) -
-                              FN(load)(rows.inner));
 }
 
 static double FN(loss)(const fnn_loss_args *args) {
