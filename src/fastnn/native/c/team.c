@@ -15,7 +15,7 @@
  * Other load: where a worker is displaced in the middle of its task, the caller waits for
  * milliseconds. A wait of more than STRIKE_SECONDS and of half the time that the caller itself
  * worked makes the team rest, so that regions run on their caller alone: for REST_SECONDS, twice
- * as long after each further strike, up to LONGEST_REST. So does a second thread that comes with a
+ * as long if the next such strike comes soon after, up to LONGEST_REST. So does a second thread that comes with a
  * region of its own while one is under way, for then the processors are taken already. */
 
 #define _GNU_SOURCE
@@ -38,7 +38,7 @@
 #define STRIKE_SECONDS 100e-6
 #define REST_SECONDS 0.02
 #define LONGEST_REST 0.64
-#define CALM_REGIONS 1000 /* without a strike, until the next one counts as the first again */
+#define CALM 10 /* lengths of the last rest after which a strike counts as the first again */
 
 static struct {
     atomic_int threads;           /* bound of the process */
@@ -55,7 +55,6 @@ static struct {
     atomic_int sleepers;
     _Atomic double rest_until;
     double rest;                  /* length of the last rest */
-    int calm;                     /* regions since the last strike */
 } team = {
     .threads = 1,
     .busy = ATOMIC_FLAG_INIT,
@@ -178,10 +177,10 @@ static double await_others(void) {
 }
 
 static void take_rest(void) {
-    const int again = team.calm < CALM_REGIONS && team.rest > 0;
-    team.rest = !again ? REST_SECONDS : team.rest < LONGEST_REST ? 2 * team.rest : LONGEST_REST;
-    team.calm = 0;
-    atomic_store_explicit(&team.rest_until, seconds() + team.rest, memory_order_relaxed);
+    const double now = seconds(), calm = now - atomic_load(&team.rest_until);
+    team.rest = calm > CALM * team.rest ? REST_SECONDS : 2 * team.rest;
+    if (team.rest > LONGEST_REST) team.rest = LONGEST_REST;
+    atomic_store(&team.rest_until, now + team.rest);
 }
 
 static void wake_workers(void) {
@@ -215,10 +214,7 @@ static void run_region(int64_t tasks, fnn_task run, void *context) {
     const double worked = seconds() - start;
     const double waited = await_others();
     inside = 0;
-    if (waited > STRIKE_SECONDS && waited > worked / 2)
-        take_rest();
-    else
-        team.calm++;
+    if (waited > STRIKE_SECONDS && waited > worked / 2) take_rest();
 }
 
 void fnn_run_team(int64_t tasks, fnn_task run, void *context) {
