@@ -34,6 +34,7 @@ from fastnn._config import (
     use_isa,
     use_threads,
 )
+from fastnn._many import fit_many
 from fastnn._version import __version__
 from fastnn.callbacks import History
 from fastnn.layers import Input
@@ -51,6 +52,7 @@ __all__ = [
     "available_isas",
     "callbacks",
     "datasets",
+    "fit_many",
     "get_num_threads",
     "initializers",
     "kernels",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from fastnn._naming import clear_session
@@ -11,6 +15,7 @@ __all__ = ["clear_session", "generator", "set_random_seed"]
 
 # Made when it is first asked for: numpy.random takes as long to import as all of fastnn.
 _generator: np.random.Generator | None = None
+_of_thread = threading.local()
 
 
 def set_random_seed(seed: int) -> None:
@@ -38,8 +43,22 @@ def set_random_seed(seed: int) -> None:
 
 
 def generator() -> np.random.Generator:
-    """Return the generator that `set_random_seed` seeds."""
+    """Return the generator that `set_random_seed` seeds, or the calling thread's own one."""
     global _generator
+    own: np.random.Generator | None = getattr(_of_thread, "generator", None)
+    if own is not None:
+        return own
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator
+
+
+@contextmanager
+def own_generator(generator: np.random.Generator) -> Iterator[None]:
+    """Context in which the calling thread draws from `generator`, and from no other."""
+    before = getattr(_of_thread, "generator", None)
+    _of_thread.generator = generator
+    try:
+        yield
+    finally:
+        _of_thread.generator = before

@@ -1,0 +1,177 @@
+"""Many models at once: `fit_many`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn._validation import whole_number
+from fastnn.models import Sequential
+from fastnn.native.team import get_num_threads, use_threads
+from fastnn.utils import generator, own_generator
+
+if TYPE_CHECKING:
+    from fastnn.callbacks import History
+
+_OF_EACH = ("validation_data", "callbacks", "class_weight", "sample_weight")
+"""Options of `Sequential.fit` that may be given for each model."""
+
+
+def fit_many(
+    models: Sequence[Sequential],
+    x: Any,
+    y: Any,
+    *,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    **options: Any,
+) -> list[History]:
+    """Train independent models on all cores, one thread each.
+
+    For ensembles, cross-validation and the search for hyperparameters. It is faster than one
+    model after the other on all threads, for there is nothing to wait for between them, however
+    small they are.
+
+    Parameters
+    ----------
+    models : sequence of Sequential
+        Compiled, and without a layer in common.
+    x, y : array_like, or list of ndarray
+        As in `Sequential.fit`, the same for all models; or lists with an array for each model.
+    n_jobs : int, optional
+        Models to train at a time. Default: `fastnn.get_num_threads`.
+    verbose : {0, 1}, default 0
+        1 shows a bar of the models that are done.
+    **options
+        What else `Sequential.fit` takes, the same for all models. `validation_data`, `callbacks`,
+        `class_weight` and `sample_weight` may be lists of such values, one for each model (and
+        `callbacks` must be).
+
+    Returns
+    -------
+    list of History
+        In the order of `models`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described; then no model has changed.
+    Exception
+        What the fit of one of the models raises. The others then stop at their last finished
+        step, as they do at Ctrl-C.
+
+    Notes
+    -----
+    Each model draws its shuffles from a generator of its own, descended from the one that
+    `fastnn.utils.set_random_seed` seeds: the results do not depend on `n_jobs`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense
+    >>> x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> ensemble = [Sequential([Dense(8, "tanh", input_dim=2), Dense(1)]) for _ in range(4)]
+    >>> for model in ensemble:
+    ...     model.compile("adam", "mse")
+    >>> histories = fastnn.fit_many(ensemble, x, y, epochs=20)
+    >>> [len(history.epoch) for history in histories]
+    [20, 20, 20, 20]
+    """
+    chosen = _checked_models(models)
+    count = len(chosen)
+    jobs = get_num_threads() if n_jobs is None else whole_number(n_jobs, "n_jobs")
+    inputs, targets = _arrays_for_each(x, count, "x"), _arrays_for_each(y, count, "y")
+    separate = _options_for_each(options, count)
+    generators = generator().spawn(count)
+
+    def fit(i: int) -> History:
+        with use_threads(1), own_generator(generators[i]):
+            return chosen[i].fit(inputs[i], targets[i], verbose=0, **separate[i])
+
+    with ThreadPoolExecutor(max(1, min(jobs, count))) as pool, _stopping(chosen):
+        futures = [pool.submit(fit, i) for i in range(count)]
+        _await(futures, verbose)
+    return [future.result() for future in futures]
+
+
+def _checked_models(models: Sequence[Sequential]) -> list[Sequential]:
+    """Return the models as a list; check that they can be trained beside each other."""
+    chosen = list(models)
+    owners: dict[int, Sequential] = {}
+    for model in chosen:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"fit_many expects Sequential models, got {type(model).__name__}")
+        for layer in model.layers:
+            if id(layer) in owners:
+                raise ValueError(
+                    f"models that are trained at once must not share layers: '{layer.name}' is in "
+                    f"'{owners[id(layer)].name}' and '{model.name}'"
+                )
+            owners[id(layer)] = model
+    return chosen
+
+
+def _arrays_for_each(given: Any, count: int, name: str) -> list[Any]:
+    """Return the array for each model: that of a list of arrays, or the same for all."""
+    if isinstance(given, list | tuple) and given and all(isinstance(a, np.ndarray) for a in given):
+        if len(given) != count:
+            raise ValueError(
+                f"{name} must have an array for each of {count} models, got {len(given)}"
+            )
+        return list(given)
+    return [given] * count
+
+
+def _options_for_each(options: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    separate = [dict(options) for _ in range(count)]
+    for name in _OF_EACH:
+        value = options.get(name)
+        if not isinstance(value, list):
+            if name == "callbacks" and value is not None:
+                raise TypeError("callbacks must be a list with a sequence of them for each model")
+            continue
+        if len(value) != count:
+            raise ValueError(
+                f"{name} must have an entry for each of {count} models, got {len(value)}"
+            )
+        for each, own in zip(separate, value, strict=True):
+            each[name] = own
+    return separate
+
+
+@contextmanager
+def _stopping(models: Sequence[Sequential]) -> Iterator[None]:
+    """Let all models stop soon if there is an exception, that of Ctrl-C for one."""
+    try:
+        yield
+    except BaseException:
+        for model in models:
+            model.stop_training = True
+        raise
+
+
+def _await(futures: Sequence[Future[History]], verbose: int) -> None:
+    """Wait for all; raise the first exception at once and take back what has not begun."""
+    bar = None
+    if verbose:
+        from tqdm import tqdm
+
+        bar = tqdm(total=len(futures), unit="model")
+    try:
+        for future in as_completed(futures):
+            future.result()
+            if bar is not None:
+                bar.update()
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
