@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn._validation import whole_number
+from fastnn.callbacks import Callback, LambdaCallback
 from fastnn.models import Sequential
 from fastnn.native.team import get_num_threads, use_threads
 from fastnn.utils import generator, own_generator
@@ -90,14 +92,51 @@ def fit_many(
     separate = _options_for_each(options, count)
     generators = generator().spawn(count)
 
-    def fit(i: int) -> History:
-        with use_threads(1), own_generator(generators[i]):
-            return chosen[i].fit(inputs[i], targets[i], verbose=0, **separate[i])
+    stop = _Stop()
 
-    with ThreadPoolExecutor(max(1, min(jobs, count))) as pool, _stopping(chosen):
+    def fit(i: int) -> History:
+        with stop.at_exception(), use_threads(1), own_generator(generators[i]):
+            heard = [*(separate[i].pop("callbacks", None) or ()), stop.callback()]
+            return chosen[i].fit(inputs[i], targets[i], verbose=0, callbacks=heard, **separate[i])
+
+    with ThreadPoolExecutor(max(1, min(jobs, count))) as pool, stop.at_exception():
         futures = [pool.submit(fit, i) for i in range(count)]
         _await(futures, verbose)
     return [future.result() for future in futures]
+
+
+class _Stop:
+    """Ends all fits soon after an exception, that of Ctrl-C for one; none begins after it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._callbacks: list[Callback] = []
+
+    def callback(self) -> Callback:
+        """Return a callback for one fit; raise if it should not begin any more."""
+        if self._event.is_set():
+            raise CancelledError
+        self._callbacks.append(LambdaCallback(on_epoch_begin=lambda epoch, logs: self._heed()))
+        return self._callbacks[-1]
+
+    def _heed(self) -> None:
+        # A fit takes back what was said to its model before it began.
+        if self._event.is_set():
+            self._tell()
+
+    def _tell(self) -> None:
+        for callback in list(self._callbacks):
+            if callback.model is not None:
+                callback.model.stop_training = True
+
+    @contextmanager
+    def at_exception(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._event.set()
+            self._tell()
+            raise
 
 
 def _checked_models(models: Sequence[Sequential]) -> list[Sequential]:
@@ -143,17 +182,6 @@ def _options_for_each(options: dict[str, Any], count: int) -> list[dict[str, Any
         for each, own in zip(separate, value, strict=True):
             each[name] = own
     return separate
-
-
-@contextmanager
-def _stopping(models: Sequence[Sequential]) -> Iterator[None]:
-    """Let all models stop soon if there is an exception, that of Ctrl-C for one."""
-    try:
-        yield
-    except BaseException:
-        for model in models:
-            model.stop_training = True
-        raise
 
 
 def _await(futures: Sequence[Future[History]], verbose: int) -> None:
