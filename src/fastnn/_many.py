@@ -193,7 +193,9 @@ def _await(futures: Sequence[Future[History]], verbose: int) -> None:
         bar = tqdm(total=len(futures), unit="model")
     try:
         for future in as_completed(futures):
-            future.result()
+            error = future.exception()
+            if error is not None and not isinstance(error, CancelledError):
+                raise error
             if bar is not None:
                 bar.update()
     except BaseException:
