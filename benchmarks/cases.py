@@ -12,8 +12,7 @@ from networks import (
     PREDICTED_BATCHES,
     TRAINED,
     TRAINED_BATCHES,
-    Sizes,
-    network_name,
+    case_name,
     prediction_flops,
     training_flops,
 )
@@ -127,14 +126,10 @@ def _elementwise() -> Iterator[Case]:
                 yield Case("elementwise", name, parameters, ("fastnn", "NumPy"))
 
 
-def _network_case_name(sizes: Sizes, batch_size: int) -> str:
-    return f"{network_name(sizes)}, batch {batch_size}"
-
-
 def _predict() -> Iterator[Case]:
     for sizes in PREDICTED:
         for batch_size in PREDICTED_BATCHES:
-            name = _network_case_name(sizes, batch_size)
+            name = case_name(sizes, batch_size)
             flops = prediction_flops(sizes, batch_size)
             contenders = (*PREDICTING, "peak")
             yield Case("predict", name, (sizes, batch_size), contenders, flops)
@@ -142,14 +137,14 @@ def _predict() -> Iterator[Case]:
 
 def _predict_method() -> Iterator[Case]:
     for sizes in PREDICTED:
-        name = _network_case_name(sizes, 1)
+        name = case_name(sizes, 1)
         yield Case("predict method", name, (sizes, 1), PREDICTING)
 
 
 def _train() -> Iterator[Case]:
     for sizes in TRAINED:
         for batch_size in TRAINED_BATCHES:
-            name = _network_case_name(sizes, batch_size)
+            name = case_name(sizes, batch_size)
             flops = training_flops(sizes, batch_size)
             yield Case("train", name, (sizes, batch_size), (*TRAINING, "peak"), flops)
 
@@ -165,6 +160,7 @@ _MAKERS = {
     "train": _train,
 }
 TASKS = tuple(_MAKERS)
+FOR_ONE_THREAD = ("kernels", "bandwidth")  # what fastnn's threads do not reach
 
 
 def cases(task: str) -> list[Case]:

@@ -23,6 +23,7 @@ from typing import Any
 import baseline
 import cases
 import machine
+import measuring
 import pictures
 import readme
 import report
@@ -36,9 +37,7 @@ from timing import in_turn
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; return 1 if a contender fails or a ratio has fallen."""
-    options = _parser().parse_args(arguments)
-    if options.quick:
-        options.rounds, options.seconds = 3, 0.002
+    options = _options(arguments)
     try:
         where, measured = results.load(options.replay) if options.replay else _run(options)
     except (WrongResultError, FailedError) as error:
@@ -49,25 +48,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _check_baseline(where, measured) if options.check_baseline else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = measuring.parser(__doc__)
     add = parser.add_argument
     add("--threads", type=int, default=1, help="threads of each contender (default 1)")
     add("--isa", help="instruction set of fastnn (default: the best)")
-    add("--only", nargs="+", choices=cases.TASKS, metavar="TASK",
-        help=f"what to compare, of: {', '.join(cases.TASKS)}")  # fmt: skip
-    add("--quick", action="store_true", help="a few cases, short times")
-    add("--rounds", type=int, default=9, help="measurements of each (default 9)")
-    add("--seconds", type=float, default=0.03, help="time of a measurement (default 0.03)")
-    add("--json", type=Path, metavar="FILE", help="write all times there")
+    add(
+        "--only",
+        nargs="+",
+        choices=cases.TASKS,
+        metavar="TASK",
+        help=f"what to compare, of: {', '.join(cases.TASKS)}",
+    )
     add("--replay", type=Path, metavar="FILE", help="take the times from there, measure nothing")
-    add("--markdown", action="store_true", help="rewrite the tables in README.md")
     add("--picture", type=Path, metavar="FILE", help="draw the ratios and a roofline (PNG)")
     add("--save-baseline", action="store_true", help="store the ratios in baseline.json")
     add("--check-baseline", action="store_true", help="fail if a ratio fell below the stored one")
-    return parser
+    options = measuring.options(parser, arguments)
+    single = set(options.only or ()) & set(cases.FOR_ONE_THREAD)
+    if options.threads > 1 and single:
+        parser.error(f"{', '.join(sorted(single))}: only with --threads 1")
+    if options.threads < 1:
+        parser.error(f"--threads must be at least 1, got {options.threads}")
+    return options
+
+
+def _tasks(options: argparse.Namespace) -> list[str]:
+    """Return what is asked for, or all that can be done with these threads."""
+    if options.only:
+        return options.only
+    return [t for t in cases.TASKS if options.threads == 1 or t not in cases.FOR_ONE_THREAD]
 
 
 def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[Result]]:
@@ -77,7 +87,7 @@ def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[Result]]:
     select = cases.quick_cases if options.quick else cases.cases
     measured = []
     with Crew() as crew:
-        for task in options.only or cases.TASKS:
+        for task in _tasks(options):
             for case in select(task):
                 result = _measure(case, crew, options)
                 measured.append(result)

@@ -15,9 +15,15 @@ Weights = list[np.ndarray]  # kernel, bias, kernel, bias, ...
 
 Sizes = Sequence[int]  # inputs, units of each layer
 
-PREDICTED = ((4, 8, 8, 3), (64, 64, 10), (784, 256, 128, 10), (784, 1024, 1024, 10))
+TINY = (4, 8, 8, 3)
+DIGITS = (64, 64, 10)
+ONE_HIDDEN = (784, 128, 10)
+TWO_HIDDEN = (784, 256, 128, 10)
+WIDE = (784, 1024, 1024, 10)
+
+PREDICTED = (TINY, DIGITS, TWO_HIDDEN, WIDE)
 PREDICTED_BATCHES = (1, 32, 256, 4096)
-TRAINED = (*PREDICTED[:2], (784, 128, 10), *PREDICTED[2:])
+TRAINED = (TINY, DIGITS, ONE_HIDDEN, TWO_HIDDEN, WIDE)
 TRAINED_BATCHES = (1, 32, 128, 1024, 4096)
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
@@ -26,6 +32,11 @@ LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 def network_name(sizes: Sizes) -> str:
     """Return a name such as ``"64-64-10"``."""
     return "-".join(map(str, sizes))
+
+
+def case_name(sizes: Sizes, batch_size: int) -> str:
+    """Return a name such as ``"64-64-10, batch 32"``."""
+    return f"{network_name(sizes)}, batch {batch_size}"
 
 
 def products(sizes: Sizes) -> int:

@@ -20,7 +20,7 @@ TITLES = {
     "backward": "One dense layer, backward (gradients of input, kernel and bias)",
     "elementwise": "Functions of each element of an array, in place of another",
     "predict": "Prediction with a whole network, NumPy array in and out",
-    "predict method": "fastnn's method `predict`, which works in batches, and the others' fastest call",
+    "predict method": "fastnn's method `predict`, which works in batches, and the others' fastest",
     "train": "Training step (shuffled epoch divided by its steps: forward, backward, Adam)",
 }
 

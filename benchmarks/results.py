@@ -39,9 +39,14 @@ class Result:
         """Return the floating-point operations per second."""
         return self.flops / self.seconds(name)
 
+    def quotient(self, numerator: str, denominator: str) -> float:
+        """Return the time of one over that of another."""
+        pairs = zip(self.rounds[numerator], self.rounds[denominator], strict=True)
+        return median(a / b for a, b in pairs)
+
     def ratio(self, rival: str) -> float:
         """Return the time of another contender over that of fastnn."""
-        return self._median_quotient(rival, "fastnn")
+        return self.quotient(rival, "fastnn")
 
     def best_rival(self, among: set[str] | None = None) -> str | None:
         """Return the fastest other contender, None if there is none."""
@@ -57,17 +62,13 @@ class Result:
         """Return the part used of what this many processors could do at most."""
         if "peak" not in self.rounds:
             return None
-        return self._median_quotient("peak", name) * self.flops / processors
+        return self.quotient("peak", name) * self.flops / processors
 
     def double_share(self) -> float | None:
         """Return fastnn's rate in float64 over that in float32."""
         if "fastnn float64" not in self.rounds:
             return None
-        return self._median_quotient("fastnn", "fastnn float64")
-
-    def _median_quotient(self, numerator: str, denominator: str) -> float:
-        pairs = zip(self.rounds[numerator], self.rounds[denominator], strict=True)
-        return median(a / b for a, b in pairs)
+        return self.quotient("fastnn", "fastnn float64")
 
 
 def save(path: Path, machine: dict[str, Any], results: list[Result]) -> None:

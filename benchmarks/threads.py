@@ -1,4 +1,4 @@
-"""Gives the process a number of threads and processors. Call `set_up` before loading NumPy.
+"""Gives the process a number of threads and processors, before NumPy is loaded.
 
 BLAS, OpenMP, XLA, TensorFlow and fastnn read the environment when they are loaded, and child
 processes inherit it along with the processors. With one thread the process is bound to one
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-COUNTS = (
-    "FASTNN_NUM_THREADS",
+FASTNN = "FASTNN_NUM_THREADS"
+LIBRARIES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -29,14 +29,27 @@ SETTINGS = {
 
 
 def set_up(threads: int, isa: str | None = None) -> None:
-    """Set the number of threads, the processors, and fastnn's instruction set if given."""
-    os.environ.update(SETTINGS)
-    os.environ.update(dict.fromkeys(COUNTS, str(threads)))
-    if threads == 1:
-        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    """Set everyone's number of threads, the processors, and fastnn's instruction set if given."""
+    _limit(threads)
+    os.environ[FASTNN] = str(threads)
     if isa:
         os.environ["FASTNN_ISA"] = isa
     bind(threads)
+
+
+def set_up_for_fastnn(processors: int) -> None:
+    """Leave these processors to fastnn, with its own default; other libraries get one thread."""
+    _limit(1)
+    os.environ.pop(FASTNN, None)
+    bind(processors)
+
+
+def _limit(threads: int) -> None:
+    """Set the number of threads of all libraries but fastnn."""
+    os.environ.update(SETTINGS)
+    os.environ.update(dict.fromkeys(LIBRARIES, str(threads)))
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 
 def count() -> int:
