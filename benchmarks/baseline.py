@@ -48,10 +48,16 @@ def save(machine: dict[str, Any], results: Sequence[Result]) -> None:
 
 
 def compare(machine: dict[str, Any], results: Sequence[Result]) -> tuple[list[str], list[str]]:
-    """Return what fell below the stored ratios, and remarks on what could not be compared."""
+    """Return what fell below the stored ratios, and remarks on what could not be compared.
+
+    Raises
+    ------
+    SystemExit
+        If nothing is stored for such a run.
+    """
     stored = _load().get(key(machine))
     if stored is None:
-        return [], [f"nothing is stored for {key(machine)}: use --save-baseline"]
+        raise SystemExit(f"nothing is stored for {key(machine)}: use --save-baseline first")
     new, old = ratios(results), stored["ratios"]
     floor = 1 - stored["tolerance"]
     fallen = []

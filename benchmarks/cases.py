@@ -100,7 +100,8 @@ def _kernels() -> Iterator[Case]:
 
 def _bandwidth() -> Iterator[Case]:
     for size in READ_BYTES:
-        yield Case("bandwidth", f"read {size >> 10:,} KiB", (size,), ("memory",), moved=size)
+        name = f"read {size >> 10} KiB" if size < 1 << 20 else f"read {size >> 20} MiB"
+        yield Case("bandwidth", name, (size,), ("memory",), moved=size)
 
 
 def _forward() -> Iterator[Case]:

@@ -22,7 +22,6 @@ from typing import Any
 
 import baseline
 import cases
-import machine
 import measuring
 import pictures
 import readme
@@ -30,7 +29,7 @@ import report
 import results
 import threads
 from checks import WrongResultError
-from crew import Crew, FailedError
+from crew import Crew, FailedError, MissingError
 from results import Result
 from timing import in_turn
 
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         where, measured = results.load(options.replay) if options.replay else _run(options)
-    except (WrongResultError, FailedError) as error:
+    except (MissingError, WrongResultError, FailedError) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
     print(report.summary(measured))
@@ -52,7 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = measuring.parser(__doc__)
     add = parser.add_argument
     add("--threads", type=int, default=1, help="threads of each contender (default 1)")
-    add("--isa", help="instruction set of fastnn (default: the best)")
+    add("--isa", help="instruction set of fastnn and OpenBLAS (default: the best)")
     add(
         "--only",
         nargs="+",
@@ -70,6 +69,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"{', '.join(sorted(single))}: only with --threads 1")
     if options.threads < 1:
         parser.error(f"--threads must be at least 1, got {options.threads}")
+    if options.picture:
+        pictures.require_matplotlib()
     return options
 
 
@@ -83,17 +84,17 @@ def _tasks(options: argparse.Namespace) -> list[str]:
 def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[Result]]:
     """Measure, and print on the way."""
     threads.set_up(options.threads, options.isa)  # for the workers; nothing is computed here
-    print(report.heading(machine.describe(options.threads, {})))
     select = cases.quick_cases if options.quick else cases.cases
     measured = []
     with Crew() as crew:
+        where = crew.member("fastnn").ask("describe", options.threads)
+        print(report.heading(where))
         for task in _tasks(options):
             for case in select(task):
-                result = _measure(case, crew, options)
-                measured.append(result)
-                print(report.line(result, options.threads), flush=True)
-        versions = {name: version for name, version in crew.versions.items() if version}
-    return machine.describe(options.threads, versions), measured
+                measured.append(_measure(case, crew, options))
+                print(report.line(measured[-1], options.threads), flush=True)
+        where["versions"] = {name: version for name, version in crew.versions.items() if version}
+    return where, measured
 
 
 def _measure(case: cases.Case, crew: Crew, options: argparse.Namespace) -> Result:

@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> None:
         for task in ("train", "predict")
         for case in thread_counts.cases(task, sizes, BATCH_SIZES)
     ]
-    where = machine.describe(counts[DEFAULT], {})
+    where = machine.describe(counts[DEFAULT])
     print(f"beside one busy process on {where['processors']} processor(s)")
     thread_counts.run(cases, counts, options, where, block="competition", over=DEFAULT, under=ONE)
 

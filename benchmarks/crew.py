@@ -78,7 +78,7 @@ class Crew:
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
         self.versions: dict[str, str] = {}
-        self.missing: dict[str, str] = {}
+        self.missing: set[str] = set()
 
     def __enter__(self) -> Crew:
         return self
@@ -88,17 +88,30 @@ class Crew:
             member.dismiss()
 
     def present(self, contenders: Sequence[str]) -> list[Member]:
-        """Return those who can take part; the reasons of the others are in `missing`."""
+        """Return those who can take part; the reasons of the others are printed once."""
+        found = []
         for contender in contenders:
-            if contender not in self.members and contender not in self.missing:
-                self._start(contender)
-        return [self.members[name] for name in contenders if name in self.members]
+            if contender not in self.missing:
+                try:
+                    found.append(self.member(contender))
+                except MissingError as reason:
+                    self.missing.add(contender)
+                    print(f"{contender} is left out: {reason}", flush=True)
+        return found
 
-    def _start(self, contender: str) -> None:
-        member = self.members[contender] = Member(contender)
-        try:
-            self.versions[contender] = member.ask("prepare")
-        except MissingError as reason:
-            self.members.pop(contender).dismiss()
-            self.missing[contender] = str(reason)
-            print(f"{contender} is left out: {reason}", flush=True)
+    def member(self, contender: str) -> Member:
+        """Return a contender's process.
+
+        Raises
+        ------
+        MissingError
+            If it cannot take part here.
+        """
+        if contender not in self.members:
+            member = self.members[contender] = Member(contender)
+            try:
+                self.versions[contender] = member.ask("prepare")
+            except MissingError:
+                self.members.pop(contender).dismiss()
+                raise
+        return self.members[contender]

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     threads.set_up(1)
     footprint = import_times() | installed_size() | training_memory()
-    where = machine.describe(1, {})
+    where = machine.describe(1)
     text = f"{machine.sentence(where)}\n\n{_table(footprint)}"
     print(text)
     if options.json:

@@ -12,8 +12,9 @@ import threads
 OLD_KERNELS = ("Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott")
 
 
-def describe(thread_count: int, versions: dict[str, str]) -> dict[str, Any]:
-    """Describe this machine and the contenders."""
+def describe(thread_count: int) -> dict[str, Any]:
+    """Describe the machine as this process sees it, with the libraries that it has loaded."""
+    import numpy
     from probe import current_isa
 
     import fastnn
@@ -26,7 +27,7 @@ def describe(thread_count: int, versions: dict[str, str]) -> dict[str, Any]:
         "threads": thread_count,
         "processors": threads.processors(),
         "python": platform.python_version(),
-        "versions": versions or {"fastnn": fastnn.__version__},
+        "versions": {"fastnn": fastnn.__version__, "NumPy": numpy.__version__},
         "date": date.today().isoformat(),
     }
 
@@ -72,9 +73,8 @@ def sentence(machine: dict[str, Any]) -> str:
 def warnings(machine: dict[str, Any]) -> list[str]:
     """Return what makes the comparison less than it could be."""
     found = []
-    if "avx512" in machine["available"] and any(
-        f"{name} kernels" in machine["blas"] for name in OLD_KERNELS
-    ):
+    old_kernels = any(f"{name} kernels" in machine["blas"] for name in OLD_KERNELS)
+    if machine["isa"] == "avx512" and old_kernels:
         found.append(
             "NumPy's OpenBLAS chose kernels older than the processor: set "
             "OPENBLAS_CORETYPE=SKYLAKEX for the harder opponent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,39 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377")
 MARKERS = "osD^v"
 
 
-def draw(path: Path, machine: dict[str, Any], results: Sequence[Result]) -> None:
-    """Write the picture to a file.
+def require_matplotlib() -> None:
+    """Exit with a message if matplotlib is missing."""
+    if find_spec("matplotlib") is None:
+        raise SystemExit("--picture needs matplotlib: pip install matplotlib")
 
-    Raises
-    ------
-    SystemExit
-        If matplotlib is missing.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise SystemExit("--picture needs matplotlib: pip install matplotlib") from None
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    predict, train, roofline = figure.subplots(1, 3)
-    train.sharey(predict)
-    colours = dict(zip(_networks(results), zip(COLOURS, MARKERS, strict=True), strict=False))
-    for axes, task in ((predict, "predict"), (train, "train")):
-        _draw_ratios(axes, task, results, colours)
-    predict.set_ylabel("times as fast as the fastest other library")
-    _draw_roofline(roofline, results)
+
+def draw(path: Path, machine: dict[str, Any], results: Sequence[Result]) -> None:
+    """Write the picture to a file."""
+    from matplotlib.figure import Figure
+
+    kernels = [result for result in results if result.task == "kernels"]
+    figure = Figure(figsize=(15 if kernels else 10, 5.4), layout="constrained")
+    predict, train, *roofline = figure.subplots(1, 3 if kernels else 2)
+    _draw_networks(figure, predict, train, results)
+    if kernels:
+        _draw_roofline(roofline[0], kernels, results)
     figure.suptitle(
         f"{machine['cpu']}, {machines.threads_in_words(machine)}, {machine['isa']}", fontsize=10
     )
     figure.savefig(path, dpi=130)
+
+
+def _draw_networks(figure: Any, predict: Any, train: Any, results: Sequence[Result]) -> None:
+    """Draw the ratios of predictions and trainings, on one scale and with one legend."""
+    styles = dict(zip(_networks(results), zip(COLOURS, MARKERS, strict=True), strict=False))
+    for axes, task in ((predict, "predict"), (train, "train")):
+        _draw_ratios(axes, task, results, styles)
+    ratios = [r.best_ratio() or 1 for r in results if r.task in TITLES]
+    train.sharey(predict)
+    predict.set_ylim(min(0.45, *ratios) / 1.1, max(4, *ratios) * 1.1)
+    predict.set_ylabel("times as fast as the fastest other library")
+    handles, labels = train.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(COLOURS), fontsize=9)
 
 
 def _split(case: str) -> tuple[str, int]:
@@ -53,11 +63,11 @@ def _networks(results: Sequence[Result]) -> list[str]:
 
 
 def _draw_ratios(
-    axes: Any, task: str, results: Sequence[Result], colours: dict[str, tuple[str, str]]
+    axes: Any, task: str, results: Sequence[Result], styles: dict[str, tuple[str, str]]
 ) -> None:
     """Draw a line for each network over the size of the batch."""
     batch_sizes = set()
-    for network, (colour, marker) in colours.items():
+    for network, (colour, marker) in styles.items():
         points = []
         for result in results:
             if result.task == task and _split(result.case)[0] == network:
@@ -72,8 +82,6 @@ def _draw_ratios(
     _logarithmic_axis(axes.yaxis)
     _logarithmic_axis(axes.xaxis, sorted(batch_sizes))
     axes.grid(alpha=0.3)
-    if batch_sizes:
-        axes.legend(title="network", fontsize=8, title_fontsize=8)
 
 
 def _logarithmic_axis(axis: Any, ticks: list[int] | None = None) -> None:
@@ -89,7 +97,7 @@ def _logarithmic_axis(axis: Any, ticks: list[int] | None = None) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _draw_roofline(axes: Any, results: Sequence[Result]) -> None:
+def _draw_roofline(axes: Any, kernels: Sequence[Result], results: Sequence[Result]) -> None:
     """Draw the rates of the kernels over their operations per byte, and the limits."""
     axes.set_title("Matrix products called from C")
     axes.set_xlabel("floating-point operations per byte of operands")
@@ -97,10 +105,6 @@ def _draw_roofline(axes: Any, results: Sequence[Result]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    kernels = [result for result in results if result.task == "kernels"]
-    if not kernels:
-        axes.text(0.5, 0.5, "not in this run", ha="center", transform=axes.transAxes)
-        return
     intensities = [result.flops / result.moved for result in kernels]
     for name, marker, colour in (("OpenBLAS", "x", COLOURS[1]), ("fastnn", "o", COLOURS[0])):
         present = [(i, r) for i, r in zip(intensities, kernels, strict=True) if name in r.rounds]

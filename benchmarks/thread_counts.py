@@ -53,7 +53,7 @@ class ThreadedJob:
 
     def seconds(self, repeats: int) -> float:
         """Do it `repeats` times and return the mean time of one step of it."""
-        with fastnn.threads(self.threads):
+        with fastnn.use_threads(self.threads):
             return self.job.seconds(repeats)
 
 
@@ -118,7 +118,7 @@ def _check_sameness(case: Case, counts: Collection[int]) -> None:
 def _probabilities(case: Case, threads: int) -> list[np.ndarray]:
     network = FastnnNetwork(networks.initial_weights(case.sizes))
     x, _ = networks.samples(case.sizes, case.batch_size)
-    with fastnn.threads(threads):
+    with fastnn.use_threads(threads):
         return [network.predict(x)]
 
 
@@ -127,7 +127,7 @@ def _trained_weights(case: Case, threads: int) -> list[np.ndarray]:
     network = FastnnNetwork(networks.initial_weights(case.sizes))
     x, y = networks.samples(case.sizes, 4 * case.batch_size + (case.batch_size + 1) // 2)
     fastnn.utils.set_random_seed(0)
-    with fastnn.threads(threads):
+    with fastnn.use_threads(threads):
         network.train(x, y, case.batch_size)
     return network.weights()
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 
 FASTNN = "FASTNN_NUM_THREADS"
-LIBRARIES = (
-    "OMP_NUM_THREADS",
+OPENMP = "OMP_NUM_THREADS"
+BLAS = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
 )
+TENSORFLOW = "TF_NUM_INTRAOP_THREADS"
+OPENBLAS_CORES = {"avx2": "Haswell", "baseline": "Prescott"}
+"""Kernels of OpenBLAS that have no more than such an instruction set."""
+
 SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "",
     "JAX_PLATFORMS": "cpu",
@@ -29,32 +32,32 @@ SETTINGS = {
 
 
 def set_up(threads: int, isa: str | None = None) -> None:
-    """Set everyone's number of threads, the processors, and fastnn's instruction set if given."""
-    _limit(threads)
-    os.environ[FASTNN] = str(threads)
+    """Set everyone's number of threads and the processors.
+
+    `isa` is the instruction set of fastnn and, unless OPENBLAS_CORETYPE is set, of OpenBLAS.
+    """
+    os.environ.update(SETTINGS)
+    os.environ.update(dict.fromkeys((FASTNN, OPENMP, TENSORFLOW, *BLAS), str(threads)))
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     if isa:
         os.environ["FASTNN_ISA"] = isa
+        if isa in OPENBLAS_CORES:
+            os.environ.setdefault("OPENBLAS_CORETYPE", OPENBLAS_CORES[isa])
     bind(threads)
 
 
 def set_up_for_fastnn(processors: int) -> None:
-    """Leave these processors to fastnn, with its own default; other libraries get one thread."""
-    _limit(1)
-    os.environ.pop(FASTNN, None)
+    """Leave these processors to fastnn, with its own default; NumPy gets one thread."""
+    for variable in (FASTNN, OPENMP):
+        os.environ.pop(variable, None)
+    os.environ.update(dict.fromkeys(BLAS, "1"))
     bind(processors)
-
-
-def _limit(threads: int) -> None:
-    """Set the number of threads of all libraries but fastnn."""
-    os.environ.update(SETTINGS)
-    os.environ.update(dict.fromkeys(LIBRARIES, str(threads)))
-    if threads == 1:
-        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 
 def count() -> int:
     """Return the number of threads that was set up."""
-    return int(os.environ["OMP_NUM_THREADS"])
+    return int(os.environ[OPENMP])
 
 
 def bind(processors: int) -> None:

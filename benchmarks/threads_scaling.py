@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> None:
         *thread_counts.cases("predict", networks.PREDICTED, networks.PREDICTED_BATCHES),
         *thread_counts.cases("train", networks.TRAINED, networks.TRAINED_BATCHES),
     ]
-    where = machine.describe(options.threads, {})
+    where = machine.describe(options.threads)
     thread_counts.run(cases, counts, options, where, block="scaling", over=ONE, under=many)
 
 

@@ -16,6 +16,7 @@ import traceback
 from typing import Any, TextIO
 
 import jobs
+import machine
 from checks import WrongResultError
 from timing import Stopwatch
 
@@ -30,6 +31,10 @@ class Worker:
     def prepare(self) -> str:
         """Import what is needed and return the version."""
         return jobs.prepare(self.contender)
+
+    def describe(self, threads: int) -> dict[str, Any]:
+        """Return the description of the machine."""
+        return machine.describe(threads)
 
     def make(self, task: str, parameters: list[Any], seconds: float) -> None:
         """Make, check and warm up a job, in place of the one before."""

@@ -68,7 +68,7 @@ double time_gemm(const fnn_kernels *table, int64_t m, int64_t n, int64_t k, cons
         .a = a, .a_row = k, .a_col = 1,
         .b = packed, .b_row = table->panel_width, .b_panel = k * table->panel_width,
         .c = c, .c_row = n,
-        .bias = bias, .epilogue = FNN_STORE_ACTIVATION, .activation = FNN_RELU,
+        .bias = bias, .epilogue = FNN_STORE_ACTIVATION, .activation = FNN_RELU, .whole_m = m,
     };
     const double start = seconds();
     for (int64_t i = 0; i < repeats; i++) table->gemm(&g);
