@@ -56,7 +56,7 @@ def training_flops(sizes: Sizes, batch_size: int) -> int:
 
 def steps_in_epoch(sizes: Sizes, batch_size: int) -> int:
     """Return how many steps are timed together, from 128 of a small one to 2 of a large one."""
-    rows, flops = 65536, 2e10
+    rows, flops = 65536, 1e10
     steps = min(rows // batch_size, int(flops / training_flops(sizes, batch_size)))
     return min(128, max(2, steps))
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 Candidate = TypeVar("Candidate", bound=Callable[..., Any])
 
-PATIENCE = 6.0
+PATIENCE = 5.0
 """Seconds after which a case gets no more rounds than `LEAST_ROUNDS`."""
 
 LEAST_ROUNDS = 5
@@ -85,5 +85,5 @@ def fastest(candidates: Sequence[Candidate], *arguments: object) -> Candidate:
     """Return that of several functions which takes these arguments the fastest."""
     jobs = {str(i): PythonJob(lambda c=c: c(*arguments)) for i, c in enumerate(candidates)}
     stopwatches = {name: Stopwatch(job, 0.003) for name, job in jobs.items()}
-    times = in_turn(stopwatches, 5)
+    times = in_turn(stopwatches, 3)
     return candidates[int(min(times, key=lambda name: median(times[name])))]

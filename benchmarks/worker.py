@@ -8,9 +8,11 @@ whatever a library prints goes to the standard error.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any, TextIO
@@ -67,8 +69,16 @@ def _take_standard_output() -> TextIO:
     return output
 
 
+def _end_with_parent() -> None:
+    """Have Linux end this process, even while it is stopped, if its parent is ended."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
 def main(contender: str) -> None:
     """Answer commands until there are no more."""
+    _end_with_parent()
     output = _take_standard_output()
     worker = Worker(contender)
     for line in sys.stdin:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import timing
@@ -14,9 +13,9 @@ from contenders.protocol import Contender
 
 
 class KerasNetwork(Contender):
-    """A Keras model, with and without XLA, whichever is faster for the data at hand.
+    """A Keras model that predicts through whichever function is the fastest for the data at hand.
 
-    It predicts through a `tf.function`; an epoch is one `fit` that executes all its steps at once.
+    An epoch is one `fit` that executes all its steps at once, with XLA if Keras so chooses.
     """
 
     module = "keras"
@@ -26,20 +25,14 @@ class KerasNetwork(Contender):
         import tensorflow
 
         self.keras, self.tensorflow = keras, tensorflow
-        self.initial = weights
-        self.model = self._model()
-        self.predictors: dict[int, Callable[..., Any]] = {}
-        self.trainers: dict[tuple[int, int], Callable[..., Any]] = {}
-
-    def _model(self) -> Any:
-        layers = self.keras.layers
-        *hidden, last = self.initial[1::2]
-        model = self.keras.Sequential([layers.Input((len(self.initial[0]),))])
+        *hidden, last = weights[1::2]
+        self.model = keras.Sequential([keras.layers.Input((len(weights[0]),))])
         for bias in hidden:
-            model.add(layers.Dense(len(bias), activation="relu"))
-        model.add(layers.Dense(len(last), activation="softmax"))
-        model.set_weights(self.initial)
-        return model
+            self.model.add(keras.layers.Dense(len(bias), activation="relu"))
+        self.model.add(keras.layers.Dense(len(last), activation="softmax"))
+        self.model.set_weights(weights)
+        self.predictors: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
+        self.steps = 0
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         if len(x) not in self.predictors:
@@ -55,28 +48,12 @@ class KerasNetwork(Contender):
         return lambda x: concrete(tensorflow.constant(x)).numpy()
 
     def train(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
-        if (len(x), batch_size) not in self.trainers:
-            models = [self._trainable(len(x) // batch_size, xla) for xla in (False, True)]
-            fits = [partial(model.fit, batch_size=batch_size, verbose=0) for model in models]
-            fit = timing.fastest(fits, x, y)
-            self.model = models[fits.index(fit)]
-            self._restart()
-            self.trainers[len(x), batch_size] = fit
-        self.trainers[len(x), batch_size](x, y)
-
-    def _trainable(self, steps: int, xla: bool) -> Any:
-        model = self._model()
-        adam = self.keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
-        loss = "sparse_categorical_crossentropy"
-        model.compile(adam, loss, jit_compile=xla, steps_per_execution=steps)
-        return model
-
-    def _restart(self) -> None:
-        """Undo the training that was only to see which model is faster."""
-        self.model.set_weights(self.initial)
-        optimizer = self.model.optimizer
-        for variable in (optimizer._iterations, *optimizer._momentums, *optimizer._velocities):
-            variable.assign(self.keras.ops.zeros_like(variable))
+        if self.steps != len(x) // batch_size:
+            self.steps = len(x) // batch_size
+            adam = self.keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
+            loss = "sparse_categorical_crossentropy"
+            self.model.compile(adam, loss, steps_per_execution=self.steps)
+        self.model.fit(x, y, batch_size=batch_size, verbose=0)
 
     def weights(self) -> Weights:
         return self.model.get_weights()
