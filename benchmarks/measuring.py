@@ -24,6 +24,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed options; ``--quick`` sets rounds and seconds."""
     parsed = parser.parse_args(arguments)
+    if parsed.quick and (parsed.markdown or getattr(parsed, "save_baseline", False)):
+        parser.error("--quick only shows that everything works: its times are not to be kept")
     if parsed.quick:
         parsed.rounds, parsed.seconds = 3, 0.002
     return parsed

@@ -44,7 +44,7 @@ def _draw_networks(figure: Any, predict: Any, train: Any, results: Sequence[Resu
         _draw_ratios(axes, task, results, styles)
     ratios = [r.best_ratio() or 1 for r in results if r.task in TITLES]
     train.sharey(predict)
-    predict.set_ylim(min(0.45, *ratios) / 1.1, max(4, *ratios) * 1.1)
+    predict.set_ylim(min([0.45, *ratios]) / 1.1, max([4, *ratios]) * 1.1)
     predict.set_ylabel("times as fast as the fastest other library")
     handles, labels = train.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=len(COLOURS), fontsize=9)
