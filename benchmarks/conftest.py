@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-import one_thread  # noqa: F401
+import threads
+
+threads.set_up(1)

@@ -6,24 +6,62 @@ numbers, and Adam with Keras' defaults.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 Weights = list[np.ndarray]  # kernel, bias, kernel, bias, ...
 
-NETWORKS = ((4, 8, 8, 3), (64, 64, 10), (784, 256, 128, 10), (784, 1024, 1024, 10))
-BATCH_SIZES = (1, 32, 256, 4096)
+Sizes = Sequence[int]  # inputs, units of each layer
+
+TINY = (4, 8, 8, 3)
+DIGITS = (64, 64, 10)
+ONE_HIDDEN = (784, 128, 10)
+TWO_HIDDEN = (784, 256, 128, 10)
+WIDE = (784, 1024, 1024, 10)
+
+PREDICTED = (TINY, DIGITS, TWO_HIDDEN, WIDE)
+PREDICTED_BATCHES = (1, 32, 256, 4096)
+TRAINED = (TINY, DIGITS, ONE_HIDDEN, TWO_HIDDEN, WIDE)
+TRAINED_BATCHES = (1, 32, 128, 1024, 4096)
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 
 
-def network_name(sizes: tuple[int, ...]) -> str:
+def network_name(sizes: Sizes) -> str:
     """Return a name such as ``"64-64-10"``."""
     return "-".join(map(str, sizes))
 
 
-def initial_weights(sizes: tuple[int, ...]) -> Weights:
+def case_name(sizes: Sizes, batch_size: int) -> str:
+    """Return a name such as ``"64-64-10, batch 32"``."""
+    return f"{network_name(sizes)}, batch {batch_size}"
+
+
+def products(sizes: Sizes) -> int:
+    """Return how many products of an input and a weight one row takes."""
+    return sum(inputs * units for inputs, units in pairwise(sizes))
+
+
+def prediction_flops(sizes: Sizes, batch_size: int) -> int:
+    """Return the floating-point operations of the matrix products of a prediction."""
+    return 2 * batch_size * products(sizes)
+
+
+def training_flops(sizes: Sizes, batch_size: int) -> int:
+    """Return those of a training step, which needs no gradient of the first layer's input."""
+    return 2 * batch_size * (3 * products(sizes) - sizes[0] * sizes[1])
+
+
+def steps_in_epoch(sizes: Sizes, batch_size: int) -> int:
+    """Return how many steps are timed together, from 128 of a small one to 2 of a large one."""
+    rows, flops = 65536, 1e10
+    steps = min(rows // batch_size, int(flops / training_flops(sizes, batch_size)))
+    return min(128, max(2, steps))
+
+
+def initial_weights(sizes: Sizes) -> Weights:
     """Return Glorot-uniform kernels and small biases, float32, the same at every call."""
     generator = np.random.default_rng(1)
     weights = []
@@ -34,7 +72,7 @@ def initial_weights(sizes: tuple[int, ...]) -> Weights:
     return weights
 
 
-def samples(sizes: tuple[int, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+def samples(sizes: Sizes, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs in [0, 1), float32, and class numbers, int32."""
     generator = np.random.default_rng(2)
     x = generator.random((count, sizes[0]), dtype=np.float32)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from cases import DENSE_SHAPES, dense_backward, dense_forward
+from cases import cases
+from jobs import make
 
 
 @pytest.mark.parametrize("contender", ["fastnn", "NumPy"])
-@pytest.mark.parametrize("shape", DENSE_SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-@pytest.mark.parametrize("make", [dense_forward, dense_backward])
-def test_dense(benchmark, make, shape, contender):
-    case = make(*shape)
+@pytest.mark.parametrize("case", cases("forward") + cases("backward"), ids=lambda case: case.name)
+def test_dense(benchmark, case, contender):
     benchmark.group = f"{case.task} {case.name}"
-    benchmark(case.runs[contender])
+    benchmark(make(contender, case.task, case.parameters).run)

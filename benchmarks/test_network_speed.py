@@ -1,28 +1,20 @@
 """Times of whole networks: ``pytest benchmarks/test_network_speed.py``.
 
-A time of ``train_case`` is that of an epoch of `steps_in_epoch` steps.
+Only of fastnn and NumPy: the other libraries' threads would disturb one another in one process,
+which is why `compare.py` gives each its own. The time of a training is that of a whole epoch.
 """
 
 from __future__ import annotations
 
 import pytest
-from cases import predict_case, train_case
-from contenders import installed
-from networks import BATCH_SIZES, NETWORKS, network_name
-
-pytestmark = pytest.mark.filterwarnings("default")  # the contenders have warnings of their own
-
-CONTENDERS = tuple(installed())
+from cases import cases
+from jobs import make
 
 
-@pytest.mark.parametrize("contender", CONTENDERS, ids=lambda contender: contender.name)
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
-@pytest.mark.parametrize("sizes", NETWORKS, ids=network_name)
-@pytest.mark.parametrize("make", [predict_case, train_case])
-def test_network(benchmark, make, sizes, batch_size, contender):
-    if make is train_case and not contender.trains:
-        pytest.skip(f"{contender.name} does not train")
-    case = make(sizes, batch_size, [contender])
+@pytest.mark.parametrize("contender", ["fastnn", "NumPy"])
+@pytest.mark.parametrize("case", cases("predict") + cases("train"), ids=lambda case: case.name)
+def test_network(benchmark, case, contender):
+    job = make(contender, case.task, case.parameters)
     benchmark.group = f"{case.task} {case.name}"
-    benchmark.extra_info["steps"] = case.steps
-    benchmark(case.runs[contender.name])
+    benchmark.extra_info["steps"] = job.steps
+    benchmark(job.run)

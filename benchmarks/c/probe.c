@@ -1,0 +1,87 @@
+/* What the kernel benchmarks need from C: the processor's peak, and loops around single calls.
+ *
+ * Times are taken by the loops themselves, so that neither the interpreter nor ctypes counts. */
+
+#include <stdint.h>
+#include <time.h>
+
+#include "fastnn.h"
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds per floating-point operation of twelve independent chains of fused multiply-adds on
+ * registers: nothing that multiplies matrices can be faster. */
+double time_peak(int64_t rounds) {
+    typedef float vec __attribute__((vector_size(VECTOR_BYTES)));
+    const vec factor = (vec){0} + 0.999999f, term = (vec){0} + 1e-6f;
+    vec s[12];
+    _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) s[i] = term * (float)i;
+    const double start = seconds();
+    for (int64_t r = 0; r < rounds; r++) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) {
+            s[i] = s[i] * factor + term;
+            __asm__ volatile("" : "+x"(s[i])); /* keep every one of them */
+        }
+    }
+    return (seconds() - start) / (double)(rounds * 12 * 2 * (VECTOR_BYTES / 4));
+}
+
+/* The sum of n floats, n a multiple of 128, in as many chains as hide the additions' latency. */
+double sum(int64_t n, const float *x) {
+    enum { WIDTH = VECTOR_BYTES / 4 };
+    typedef float vec __attribute__((vector_size(VECTOR_BYTES), aligned(4)));
+    vec s[8] = {0};
+    for (int64_t i = 0; i < n; i += 8 * WIDTH)
+        _Pragma("GCC unroll 8") for (int j = 0; j < 8; j++)
+            s[j] += *(const vec *)(x + i + j * WIDTH);
+    double total = 0;
+    for (int j = 0; j < 8; j++)
+        for (int l = 0; l < WIDTH; l++) total += (double)s[j][l];
+    return total;
+}
+
+/* Seconds of one of `repeats` sums. */
+double time_sum(int64_t n, const float *x, int64_t repeats) {
+    volatile double total;
+    const double start = seconds();
+    for (int64_t i = 0; i < repeats; i++) total = sum(n, x);
+    (void)total;
+    return (seconds() - start) / (double)repeats;
+}
+
+int64_t panel_width(const fnn_kernels *table) { return table->panel_width; }
+
+/* Pack B (k x n, rows contiguous) as fastnn's models keep their weights. */
+void pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, void *packed) {
+    table->pack(k, n, b, n, 1, packed);
+}
+
+/* Seconds of one of `repeats` calls of fastnn's kernel, C = relu(AB + bias), B packed. */
+double time_gemm(const fnn_kernels *table, int64_t m, int64_t n, int64_t k, const void *a,
+                 const void *packed, const void *bias, void *c, int64_t repeats) {
+    const fnn_gemm g = {
+        .m = m, .n = n, .k = k,
+        .a = a, .a_row = k, .a_col = 1,
+        .b = packed, .b_row = table->panel_width, .b_panel = k * table->panel_width,
+        .c = c, .c_row = n,
+        .bias = bias, .epilogue = FNN_STORE_ACTIVATION, .activation = FNN_RELU, .whole_m = m,
+    };
+    const double start = seconds();
+    for (int64_t i = 0; i < repeats; i++) table->gemm(&g);
+    return (seconds() - start) / (double)repeats;
+}
+
+/* Seconds of one of `repeats` calls of BLAS, C (m x n) = A (m x k) B (k x n), rows contiguous. */
+typedef void (*cblas_sgemm)(int, int, int, int64_t, int64_t, int64_t, float, const float *,
+                            int64_t, const float *, int64_t, float, float *, int64_t);
+double time_sgemm(cblas_sgemm gemm, int64_t m, int64_t n, int64_t k, const float *a,
+                  const float *b, float *c, int64_t repeats) {
+    const double start = seconds();
+    for (int64_t i = 0; i < repeats; i++)
+        gemm(101, 111, 111, m, n, k, 1, a, k, b, n, 0, c, n);
+    return (seconds() - start) / (double)repeats;
+}

@@ -1,0 +1,70 @@
+"""Jobs of whole networks: predictions, and epochs of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import contenders
+import numpy as np
+from checks import check
+from contenders.protocol import Contender
+from networks import ExactNetwork, Weights, initial_weights, network_name, samples, steps_in_epoch
+from timing import PythonJob
+
+PREDICTION_TOLERANCE = 2e-5
+"""Largest absolute error of a probability in float32."""
+
+TRAINING_TOLERANCE = 2e-2
+"""Norm of the error of the change of the weights, relative to that of the change.
+
+Adam's first steps have the size of the learning rate wherever the gradient is not zero, so
+float32 may turn a step around where the gradient is all rounding error.
+"""
+
+
+def predict(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
+    """Return the job of predicting `batch_size` rows in the fastest way."""
+    network = contenders.load(contender)(initial_weights(sizes))
+    return _prediction(contender, network.predict, sizes, batch_size)
+
+
+def predict_method(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
+    """Return the same for the others, for fastnn the method that works in batches."""
+    network = contenders.load(contender)(initial_weights(sizes))
+    run = getattr(network, "predict_method", network.predict)
+    return _prediction(contender, run, sizes, batch_size)
+
+
+def _prediction(
+    contender: str, run: Callable[[np.ndarray], np.ndarray], sizes: Sequence[int], batch_size: int
+) -> PythonJob:
+    x, _ = samples(sizes, batch_size)
+    exact = ExactNetwork(initial_weights(sizes)).predict(x)
+    name = f"{contender}, prediction of {batch_size} rows by {network_name(sizes)}"
+    check(name, float(np.abs(run(x) - exact).max()), PREDICTION_TOLERANCE)
+    return PythonJob(lambda: run(x))
+
+
+def train(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
+    """Return the job of one epoch of training in batches of `batch_size` rows."""
+    weights = initial_weights(sizes)
+    steps = steps_in_epoch(sizes, batch_size)
+    x, y = samples(sizes, steps * batch_size)
+    network = contenders.load(contender)(weights)
+    name = f"{contender}, training of {network_name(sizes)} with batches of {batch_size}"
+    error = _training_error(network, weights, x[:batch_size], y[:batch_size])
+    check(name, error, TRAINING_TOLERANCE)
+    return PythonJob(lambda: network.train(x, y, batch_size), steps)
+
+
+def _training_error(network: Contender, weights: Weights, x: np.ndarray, y: np.ndarray) -> float:
+    """Return the relative error of what two steps on these rows change."""
+    exact = ExactNetwork(weights, network.late_epsilon)
+    for _ in range(2):
+        network.train(x, y, len(x))
+        exact.train(x, y)
+    wrong = changed = 0.0
+    for start, got, right in zip(weights, network.weights(), exact.weights, strict=True):
+        wrong += float(np.square(got - right).sum())
+        changed += float(np.square(start - right).sum())
+    return float(np.sqrt(wrong / changed))
