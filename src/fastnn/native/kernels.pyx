@@ -364,7 +364,54 @@ cdef _as_rows(array):
     return array.reshape(array.size // max(array.shape[-1], 1), array.shape[-1])
 
 
+cdef bint _is_plain(array):
+    """Whether `array` can be gone through from the first element to the last as it is."""
+    return (
+        type(array) is cnp.ndarray
+        and cnp.PyArray_TYPE(array) in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64)
+        and cnp.PyArray_NDIM(array) > 0
+        and cnp.PyArray_IS_C_CONTIGUOUS(array)
+        and cnp.PyArray_ISALIGNED(array)
+        and cnp.PyArray_ISNOTSWAPPED(array)
+    )
+
+
+cdef bint _takes_result(cnp.ndarray out, cnp.ndarray x):
+    """Whether the result of plain `x` can go straight to `out`, which may be `x` itself."""
+    return (
+        _is_plain(out)
+        and cnp.PyArray_TYPE(out) == cnp.PyArray_TYPE(x)
+        and cnp.PyArray_SAMESHAPE(out, x)
+        and cnp.PyArray_ISWRITEABLE(out)
+        and (cnp.PyArray_DATA(out) == cnp.PyArray_DATA(x) or not _may_overlap(out, x))
+    )
+
+
+cdef cnp.ndarray _activated(fnn_activation code, cnp.ndarray x, cnp.ndarray out):
+    """The usual call, elementwise over plain arrays: it takes less time than checks in Python."""
+    cdef const fnn_kernels *table = kernels_for(cnp.PyArray_ITEMSIZE(x))
+    cdef int64_t size = cnp.PyArray_SIZE(x)
+    cdef void *source = cnp.PyArray_DATA(x)
+    cdef void *target
+    if out is None:
+        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    target = cnp.PyArray_DATA(out)
+    with nogil:
+        shared_activate(table, code, 0.0, size, source, target)
+    return out
+
+
 def activation_forward(x, activation, *, alpha=None, out=None):
+    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
+    if (
+        code is not None
+        and code < FNN_SOFTMAX
+        and alpha is None
+        and code not in (FNN_LEAKY_RELU, FNN_ELU)  # which have a default
+        and _is_plain(x)
+        and (out is None or type(out) is cnp.ndarray and _takes_result(out, x))
+    ):
+        return _activated(code, x, out)
     alpha = _checks.check_activation_forward(x, activation, alpha, out)
     y = _result(x.shape, x.dtype, out, (x,))
     rows, result = _as_rows(x), _as_rows(y)
