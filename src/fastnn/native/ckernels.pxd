@@ -104,6 +104,14 @@ cdef extern from "c/fastnn.h" nogil:
         const int32_t *labels
         void *values
 
+    ctypedef struct fnn_update:
+        fnn_optimizer kind
+        int64_t rows, columns, row
+        void *parameter
+        const void *gradient
+        void *slots[2]
+        const double *hyper
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -119,8 +127,7 @@ cdef extern from "c/fastnn.h" nogil:
             int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
         double (*loss)(const fnn_loss_args *) noexcept nogil
         double (*metric)(const fnn_metric_args *) noexcept nogil
-        void (*update)(
-            fnn_optimizer, int64_t, void *, const void *, void *const *, const double *) noexcept nogil
+        void (*update)(const fnn_update *) noexcept nogil
         void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *) noexcept nogil
         void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil

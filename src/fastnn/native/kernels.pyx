@@ -21,6 +21,7 @@ cnp.import_array()
 
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
+    UPDATE_WORK = 80      # of a step over one element, in operations of a product
 
 ctypedef fused real:
     float
@@ -637,14 +638,16 @@ cdef int _update(
     const double[::1] hyper,
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
-    cdef void *slots[2]
+    cdef fnn_update u
     if parameter.shape[0] == 0:
         return 0
-    slots[0] = NULL if first is None else <void *>&first[0]
-    slots[1] = NULL if second is None else <void *>&second[0]
+    u.kind, u.rows, u.columns, u.row = kind, 1, parameter.shape[0], 0
+    u.parameter, u.gradient = &parameter[0], &gradient[0]
+    u.slots[0] = NULL if first is None else <void *>&first[0]
+    u.slots[1] = NULL if second is None else <void *>&second[0]
+    u.hyper = &hyper[0]
     with nogil:
-        shared_update(table, kind, parameter.shape[0], &parameter[0], &gradient[0], slots,
-                      &hyper[0])
+        shared_updates(table, 1, &u, UPDATE_WORK * u.columns)
     return 0
 
 

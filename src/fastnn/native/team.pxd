@@ -30,6 +30,6 @@ cdef void shared_column_sums(
 cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil
 cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil
-cdef void shared_update(
-    const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter,
-    const void *gradient, void *const *slots, const double *hyper) noexcept nogil
+cdef void shared_updates(
+    const fnn_kernels *table, int64_t count, const fnn_update *updates,
+    double work) noexcept nogil

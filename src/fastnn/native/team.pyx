@@ -35,9 +35,7 @@ cdef extern from "c/shares.h" nogil:
     double fnn_shared_loss(const fnn_kernels *, const fnn_loss_args *)
     double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
     void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
-    void fnn_shared_update(
-        const fnn_kernels *, fnn_optimizer, int64_t, void *, const void *, void *const *,
-        const double *)
+    void fnn_shared_updates(const fnn_kernels *, int64_t, const fnn_update *, double)
 
 
 def set_num_threads(n):
@@ -159,10 +157,10 @@ cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcep
     fnn_shared_dropout(table, d)
 
 
-cdef void shared_update(
-    const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter, const void
-    *gradient, void *const *slots, const double *hyper) noexcept nogil:
-    fnn_shared_update(table, kind, n, parameter, gradient, slots, hyper)
+cdef void shared_updates(
+    const fnn_kernels *table, int64_t count, const fnn_update *updates,
+    double work) noexcept nogil:
+    fnn_shared_updates(table, count, updates, work)
 
 
 def _begin():

@@ -124,6 +124,17 @@ typedef struct {
     void *values; /* per row, or NULL */
 } fnn_metric_args;
 
+/* A step of an optimizer over a block of a parameter, of its gradient and of the optimizer's state
+ * arrays; `row` elements lie from one row of each to the next. */
+typedef struct {
+    fnn_optimizer kind;
+    int64_t rows, columns, row;
+    void *parameter;
+    const void *gradient;
+    void *slots[2];      /* or NULL */
+    const double *hyper; /* hyper-parameters, in the order given in updates.h */
+} fnn_update;
+
 typedef struct {
     int64_t itemsize;
     int64_t vector_width; /* elements in a register */
@@ -149,10 +160,7 @@ typedef struct {
     double (*loss)(const fnn_loss_args *args); /* weighted sum over rows */
     double (*metric)(const fnn_metric_args *args); /* sum over rows */
 
-    /* One step over n elements. slots: the optimizer's state arrays; hyper: its hyper-parameters
-     * in the order of `fnn_update_*` below. */
-    void (*update)(fnn_optimizer kind, int64_t n, void *parameter, const void *gradient,
-                   void *const *slots, const double *hyper);
+    void (*update)(const fnn_update *u);
 
     void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out);
     void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,

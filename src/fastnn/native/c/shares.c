@@ -8,7 +8,6 @@
  * memory, and their functions are more than an addition. */
 #define COPY_WORK 10.0
 #define FUNCTION_WORK 60.0
-#define UPDATE_WORK 80.0
 #define DROPOUT_WORK 100.0
 
 #define LOSS_WORK 200.0
@@ -21,6 +20,18 @@ static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t ceiling(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
 
 typedef struct {
+    int64_t first, count;
+} range;
+
+/* Share number `share` of 0, ..., total - 1, in whole units up to the end. */
+static range share_of(int64_t total, int64_t unit, int64_t shares, int64_t share) {
+    const int64_t units = ceiling(total, unit);
+    const int64_t first = at_most(units * share / shares * unit, total);
+    const int64_t end = at_most(units * (share + 1) / shares * unit, total);
+    return (range){first, end - first};
+}
+
+typedef struct {
     int64_t total, unit, tasks;
     fnn_range body;
     void *context;
@@ -28,10 +39,8 @@ typedef struct {
 
 static void run_range(void *context, int64_t task) {
     const range_args *r = context;
-    const int64_t units = ceiling(r->total, r->unit);
-    const int64_t first = units * task / r->tasks * r->unit;
-    const int64_t end = at_most(units * (task + 1) / r->tasks * r->unit, r->total);
-    r->body(r->context, task, first, end - first);
+    const range own = share_of(r->total, r->unit, r->tasks, task);
+    r->body(r->context, task, own.first, own.count);
 }
 
 void fnn_share_out(int64_t total, int64_t unit, double work, fnn_range body, void *context) {
@@ -152,29 +161,6 @@ void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
                                   int64_t n, const void *gradient, const void *saved, void *out) {
     activation_args args = {table, kind, alpha, gradient, saved, out};
     fnn_share_out(n, CACHE_LINE, FUNCTION_WORK * (double)n, activate_gradient, &args);
-}
-
-typedef struct {
-    const fnn_kernels *table;
-    fnn_optimizer kind;
-    void *parameter;
-    const void *gradient;
-    void *const *slots;
-    const double *hyper;
-} update_args;
-
-static void update(void *context, int64_t share, int64_t first, int64_t count) {
-    (void)share;
-    const update_args *u = context;
-    void *slots[2] = {into(u->table, u->slots[0], first), into(u->table, u->slots[1], first)};
-    u->table->update(u->kind, count, into(u->table, u->parameter, first),
-                     from(u->table, u->gradient, first), slots, u->hyper);
-}
-
-void fnn_shared_update(const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter,
-                       const void *gradient, void *const *slots, const double *hyper) {
-    update_args args = {table, kind, parameter, gradient, slots, hyper};
-    fnn_share_out(n, CACHE_LINE, UPDATE_WORK * (double)n, update, &args);
 }
 
 /* Row by row, and column by column */
@@ -300,4 +286,32 @@ double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args) 
     sum_args s;
     s.table = table, s.loss = NULL, s.metric = args, s.rows = args->rows;
     return sum_over_rows(&s, args->columns);
+}
+
+/* Optimizer steps */
+
+typedef struct {
+    const fnn_kernels *table;
+    int64_t count, shares;
+    const fnn_update *updates;
+} updates_args;
+
+static void update_columns(void *context, int64_t share) {
+    const updates_args *args = context;
+    const fnn_kernels *t = args->table;
+    for (int64_t i = 0; i < args->count; i++) {
+        fnn_update u = args->updates[i];
+        const range columns = share_of(u.columns, t->panel_width, args->shares, share);
+        u.columns = columns.count;
+        u.parameter = into(t, u.parameter, columns.first);
+        u.gradient = from(t, u.gradient, columns.first);
+        for (int slot = 0; slot < 2; slot++) u.slots[slot] = into(t, u.slots[slot], columns.first);
+        if (u.columns > 0) t->update(&u);
+    }
+}
+
+void fnn_shared_updates(const fnn_kernels *table, int64_t count, const fnn_update *updates,
+                        double work) {
+    updates_args args = {table, count, fnn_team_size(work), updates};
+    fnn_run_team(args.shares, update_columns, &args);
 }

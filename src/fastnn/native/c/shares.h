@@ -28,7 +28,9 @@ void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t colu
 double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
 double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args);
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d);
-void fnn_shared_update(const fnn_kernels *table, fnn_optimizer kind, int64_t n, void *parameter,
-                       const void *gradient, void *const *slots, const double *hyper);
+/* Steps over whole parameters, each part of which is done by the thread that has multiplied by these
+ * columns of it (`fnn_shared_gemm`) and will again: it finds them in its own cache. */
+void fnn_shared_updates(const fnn_kernels *table, int64_t count, const fnn_update *updates,
+                        double work);
 
 #endif

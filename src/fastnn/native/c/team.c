@@ -13,8 +13,8 @@
  * until IDLE_SECONDS are over, then they sleep until a region wakes them.
  *
  * Other load: where a worker is displaced in the middle of its task, the caller waits for
- * milliseconds. A wait of more than STRIKE_SECONDS and of half the time that the caller itself
- * worked makes the team rest, so that regions run on their caller alone: for REST_SECONDS, twice
+ * milliseconds. A task that takes STRIKE_SECONDS more than twice what the caller itself worked
+ * makes the team rest, so that regions run on their caller alone: for REST_SECONDS, twice
  * as long if the next such strike comes soon after, up to LONGEST_REST. So does a second thread that comes with a
  * region of its own while one is under way, for then the processors are taken already. */
 
@@ -30,7 +30,7 @@
 
 #include "subnormals.h"
 
-#define HOT_WORK 2e5  /* floating-point operations for which a region pays: workers are awake, */
+#define HOT_WORK 1e6  /* floating-point operations for which a region pays: workers are awake, */
 #define COLD_WORK 3e6 /* or asleep */
 #define ROUSE_WORK 1e6 /* of a training step, for which the workers are to be awake */
 #define PAUSES 100
@@ -53,6 +53,7 @@ static struct {
     pthread_mutex_t mutex;        /* guards sleeping */
     pthread_cond_t wake;
     atomic_int sleepers;
+    _Atomic double last_start;    /* when a worker last took a task */
     _Atomic double rest_until;
     double rest;                  /* length of the last rest */
 } team = {
@@ -94,8 +95,8 @@ static int resting(void) {
     return until > 0 && seconds() < until;
 }
 
-/* Two threads break even near 1e5 operations where the worker is awake (a region costs 0.3 us);
- * waking it costs the caller some microseconds, and the worker is late. */
+/* Where the worker is awake a region costs 0.3 us, and what one thread has written and another
+ * reads comes slowly; waking it costs the caller some microseconds, and the worker is late. */
 int fnn_team_size(double work) {
     const int asleep = atomic_load_explicit(&team.sleepers, memory_order_relaxed) > 0;
     const int size = bound();
@@ -145,8 +146,9 @@ static void *work(void *unused) {
     inside = 1;
     for (;;) {
         await_work();
-        while (do_task()) {
-        }
+        do {
+            atomic_store_explicit(&team.last_start, seconds(), memory_order_relaxed);
+        } while (do_task());
     }
     return NULL;
 }
@@ -165,15 +167,15 @@ static void recruit(int count) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Let the tasks that others have taken end; return the seconds waited, or 0 if it was short. */
+/* Let the tasks that others have taken end. Return for how many seconds the last of them ran, or 0
+ * if there was no wait to speak of. */
 static double await_others(void) {
     for (int i = 0; i < PAUSES; i++) {
         if (atomic_load_explicit(&team.running, memory_order_acquire) == 0) return 0;
         relax();
     }
-    const double start = seconds();
     while (atomic_load_explicit(&team.running, memory_order_acquire) != 0) sched_yield();
-    return seconds() - start;
+    return seconds() - atomic_load_explicit(&team.last_start, memory_order_relaxed);
 }
 
 static void take_rest(void) {
@@ -212,9 +214,9 @@ static void run_region(int64_t tasks, fnn_task run, void *context) {
     while (do_task()) {
     }
     const double worked = seconds() - start;
-    const double waited = await_others();
+    const double others = await_others();
     inside = 0;
-    if (waited > STRIKE_SECONDS && waited > worked / 2) take_rest();
+    if (others > STRIKE_SECONDS + 2 * worked) take_rest();
 }
 
 void fnn_run_team(int64_t tasks, fnn_task run, void *context) {
