@@ -7,7 +7,6 @@ an unknown name or a number out of range.
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Collection, Mapping
@@ -98,6 +97,8 @@ def check_name(kind: str, name: str, known: Collection[str]) -> None:
         raise TypeError(f"{kind} must be a name (str), got {type(name).__name__}")
     if name in known:
         return
+    import difflib  # for messages only
+
     near = difflib.get_close_matches(name, known)
     hint = f" Did you mean {_listed(near, 'or')}?" if near else ""
     raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from fastnn.native.team import get_num_threads, use_threads
 from fastnn.utils import generator, own_generator
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from fastnn.callbacks import History
 
 _OF_EACH = ("validation_data", "callbacks", "class_weight", "sample_weight")
@@ -85,6 +86,8 @@ def fit_many(
     >>> [len(history.epoch) for history in histories]
     [20, 20, 20, 20]
     """
+    from concurrent.futures import ThreadPoolExecutor  # it takes a tenth of fastnn's import
+
     chosen = _checked_models(models)
     count = len(chosen)
     jobs = get_num_threads() if n_jobs is None else whole_number(n_jobs, "n_jobs")
@@ -105,6 +108,10 @@ def fit_many(
     return [future.result() for future in futures]
 
 
+class _TooLateError(Exception):
+    """A fit that was not begun any more."""
+
+
 class _Stop:
     """Ends all fits soon after an exception, that of Ctrl-C for one; none begins after it."""
 
@@ -115,7 +122,7 @@ class _Stop:
     def callback(self) -> Callback:
         """Return a callback for one fit; raise if it should not begin any more."""
         if self._event.is_set():
-            raise CancelledError
+            raise _TooLateError
         self._callbacks.append(LambdaCallback(on_epoch_begin=lambda epoch, logs: self._heed()))
         return self._callbacks[-1]
 
@@ -186,6 +193,8 @@ def _options_for_each(options: dict[str, Any], count: int) -> list[dict[str, Any
 
 def _await(futures: Sequence[Future[History]], verbose: int) -> None:
     """Wait for all; raise the first exception at once and take back what has not begun."""
+    from concurrent.futures import as_completed
+
     bar = None
     if verbose:
         from tqdm import tqdm
@@ -193,8 +202,8 @@ def _await(futures: Sequence[Future[History]], verbose: int) -> None:
         bar = tqdm(total=len(futures), unit="model")
     try:
         for future in as_completed(futures):
-            error = future.exception()
-            if error is not None and not isinstance(error, CancelledError):
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, _TooLateError):
                 raise error
             if bar is not None:
                 bar.update()

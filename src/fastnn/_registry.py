@@ -6,7 +6,6 @@ A `Registry` turns what users write (a name, a class, an instance, a config) int
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import numbers
 from collections.abc import Mapping
@@ -238,6 +237,8 @@ class Registry(Generic[T]):
 
     def _near(self, name: str) -> list[str]:
         """Return the names most like `name`, upper and lower case being alike."""
+        import difflib  # for messages only
+
         spellings = {known.lower(): known for known in [*self._lookup, *self.entries]}
         near = difflib.get_close_matches(name.lower(), spellings, n=2, cutoff=0.5)
         return [f"'{spellings[match]}'" for match in near]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 MOST_THREADS = 256
 
-_CPUS = Path("/sys/devices/system/cpu")
-_CGROUPS = Path("/sys/fs/cgroup")
+_CPUS = "/sys/devices/system/cpu"
+_CGROUPS = "/sys/fs/cgroup"
 
 
 def default_threads(environment: Mapping[str, str] = os.environ) -> int:
@@ -47,44 +46,50 @@ def usable_cores() -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     processors = os.sched_getaffinity(0)
-    if len(processors) == 1 or _read(_CPUS / "smt" / "active") != "1":
+    if len(processors) == 1 or _read(f"{_CPUS}/smt/active") != "1":
         return len(processors)
     return _cores_of(processors)
 
 
 def _cores_of(processors: Iterable[int]) -> int:
     """Return how many cores these processors belong to."""
-    topology = (_CPUS / f"cpu{number}" / "topology" for number in processors)
-    return len({_read(folder / "thread_siblings_list") or folder for folder in topology})
+    files = (f"{_CPUS}/cpu{number}/topology/thread_siblings_list" for number in processors)
+    return len({_read(file) or file for file in files})
 
 
 def cgroup_limit() -> int:
     """Return how many processors' time this process gets of its control groups, at most 256."""
     limits = [math.inf]
-    for line in _read(Path("/proc/self/cgroup")).splitlines():
+    for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":  # version 2: each group and all above it
-            group = _CGROUPS / path.lstrip("/")
-            limits += [_limit_2(folder) for folder in (group, *group.parents)]
+            limits += [_limit_2(_CGROUPS + part) for part in _with_parents(path)]
         elif "cpu" in controllers.split(","):
-            group = _CGROUPS / controllers / path.lstrip("/")
-            limits += [_limit_1(folder) for folder in (group, *group.parents)]
+            root = f"{_CGROUPS}/{controllers}"
+            limits += [_limit_1(root + part) for part in _with_parents(path)]
     return max(1, math.ceil(min(*limits, MOST_THREADS)))
 
 
-def _limit_2(folder: Path) -> float:
-    quota, _, period = _read(folder / "cpu.max").partition(" ")
+def _with_parents(path: str) -> list[str]:
+    """Return ``["/a/b", "/a", ""]`` for ``"/a/b"``."""
+    parts = path.rstrip("/").split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _limit_2(folder: str) -> float:
+    quota, _, period = _read(f"{folder}/cpu.max").partition(" ")
     return int(quota) / int(period) if quota.isdecimal() else math.inf
 
 
-def _limit_1(folder: Path) -> float:
-    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+def _limit_1(folder: str) -> float:
+    quota, period = _read(f"{folder}/cpu.cfs_quota_us"), _read(f"{folder}/cpu.cfs_period_us")
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else math.inf
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     """Return what the file says, nothing if it cannot be read."""
     try:
-        return path.read_text().strip()
+        with open(path) as file:
+            return file.read().strip()
     except OSError:
         return ""

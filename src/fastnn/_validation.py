@@ -10,7 +10,6 @@ import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -313,7 +312,8 @@ def available_memory() -> int:
     limits = [_free_memory()]
     for path in _CGROUP_LIMITS:
         try:
-            limits.append(int(Path(path).read_text()))
+            with open(path) as file:
+                limits.append(int(file.read()))
         except (OSError, ValueError):  # not there, or "max"
             continue
     return min(limits)
@@ -322,7 +322,7 @@ def available_memory() -> int:
 def _free_memory() -> int:
     """Return ``MemAvailable`` where the system has it (Linux), else all physical memory."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -12,9 +12,7 @@ array([-0.5,  2. ])
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -88,6 +86,20 @@ class BuiltinActivation(ActivationFunction):
 
     builtin = True
 
+    def __init__(self) -> None:
+        pass
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"{type(self).__name__} cannot be changed, for all models share it: make another one"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._arguments().items()))
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # Whoever writes one of these anew means it to be called.
@@ -105,7 +117,7 @@ class BuiltinActivation(ActivationFunction):
         """
         function: Any = self
         if parameters:
-            function = dataclasses.replace(function, **parameters)
+            function = type(self)(**{**self._arguments(), **parameters})
         result: np.ndarray = function.forward(_floating(x))
         return result
 
@@ -120,7 +132,6 @@ class BuiltinActivation(ActivationFunction):
         return kernels.activation_backward(grad, x, y, self.name, alpha=self.alpha)
 
 
-@dataclass(frozen=True)
 class Linear(BuiltinActivation):
     """``y = x``.
 
@@ -133,7 +144,6 @@ class Linear(BuiltinActivation):
     name = "linear"
 
 
-@dataclass(frozen=True)
 class Step(BuiltinActivation):
     """``y = 1 if x >= 0 else 0``: the binary threshold unit.
 
@@ -154,7 +164,6 @@ class Step(BuiltinActivation):
     name = "step"
 
 
-@dataclass(frozen=True)
 class Sigmoid(BuiltinActivation):
     """``y = 1 / (1 + exp(-x))``, between 0 and 1.
 
@@ -167,7 +176,6 @@ class Sigmoid(BuiltinActivation):
     name = "sigmoid"
 
 
-@dataclass(frozen=True)
 class Tanh(BuiltinActivation):
     """``y = tanh(x)``, between -1 and 1.
 
@@ -180,7 +188,6 @@ class Tanh(BuiltinActivation):
     name = "tanh"
 
 
-@dataclass(frozen=True)
 class ReLU(BuiltinActivation):
     """``y = max(x, 0)``; its derivative at 0 is taken as 0.
 
@@ -198,7 +205,6 @@ class ReLU(BuiltinActivation):
     name = "relu"
 
 
-@dataclass(frozen=True)
 class LeakyReLU(BuiltinActivation):
     """``y = x if x > 0 else negative_slope * x``.
 
@@ -219,17 +225,20 @@ class LeakyReLU(BuiltinActivation):
     """
 
     name = "leaky_relu"
-    negative_slope: float = 0.01
+    _alpha: float
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "negative_slope", real(self.negative_slope, "negative_slope"))
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        object.__setattr__(self, "_alpha", real(negative_slope, "negative_slope"))
+
+    @property
+    def negative_slope(self) -> float:
+        return self._alpha
 
     @property
     def alpha(self) -> float:
-        return self.negative_slope
+        return self._alpha
 
 
-@dataclass(frozen=True)
 class ELU(BuiltinActivation):
     """``y = x if x > 0 else alpha * (exp(x) - 1)``.
 
@@ -249,13 +258,16 @@ class ELU(BuiltinActivation):
     """
 
     name = "elu"
-    alpha: float = 1.0
+    _alpha: float
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "alpha", real(self.alpha, "alpha"))
+    def __init__(self, alpha: float = 1.0) -> None:
+        object.__setattr__(self, "_alpha", real(alpha, "alpha"))
+
+    @property
+    def alpha(self) -> float:
+        return self._alpha
 
 
-@dataclass(frozen=True)
 class SELU(BuiltinActivation):
     """``y = scale * (x if x > 0 else alpha * (exp(x) - 1))``.
 
@@ -276,7 +288,6 @@ class SELU(BuiltinActivation):
     name = "selu"
 
 
-@dataclass(frozen=True)
 class SiLU(BuiltinActivation):
     """``y = x * sigmoid(x)``, also known as swish.
 
@@ -296,7 +307,6 @@ class SiLU(BuiltinActivation):
     name = "silu"
 
 
-@dataclass(frozen=True)
 class GELU(BuiltinActivation):
     """``y = x * (1 + erf(x / sqrt(2))) / 2``: x times the normal distribution function, exactly.
 
@@ -313,7 +323,6 @@ class GELU(BuiltinActivation):
     name = "gelu"
 
 
-@dataclass(frozen=True)
 class Softplus(BuiltinActivation):
     """``y = log(1 + exp(x))``, a smooth relu.
 
@@ -331,7 +340,6 @@ class Softplus(BuiltinActivation):
     name = "softplus"
 
 
-@dataclass(frozen=True)
 class Softsign(BuiltinActivation):
     """``y = x / (1 + |x|)``, between -1 and 1.
 
@@ -344,7 +352,6 @@ class Softsign(BuiltinActivation):
     name = "softsign"
 
 
-@dataclass(frozen=True)
 class HardSigmoid(BuiltinActivation):
     """``y = min(max(x + 3, 0), 6) / 6``: straight lines in place of the sigmoid.
 
@@ -357,7 +364,6 @@ class HardSigmoid(BuiltinActivation):
     name = "hard_sigmoid"
 
 
-@dataclass(frozen=True)
 class Exponential(BuiltinActivation):
     """``y = exp(x)``.
 
@@ -370,7 +376,6 @@ class Exponential(BuiltinActivation):
     name = "exponential"
 
 
-@dataclass(frozen=True)
 class Softmax(BuiltinActivation):
     """``y = exp(x) / sum(exp(x))`` along the last axis: positive numbers with sum 1.
 
@@ -390,7 +395,6 @@ class Softmax(BuiltinActivation):
     name = "softmax"
 
 
-@dataclass(frozen=True)
 class LogSoftmax(BuiltinActivation):
     """``y = x - log(sum(exp(x)))`` along the last axis: the logarithm of softmax.
 

@@ -8,14 +8,12 @@ second.
 
 from __future__ import annotations
 
-import csv
 import inspect
 import math
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -335,6 +333,8 @@ class CSVLogger(Callback):
     def __init__(
         self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
     ) -> None:
+        from pathlib import Path
+
         super().__init__()
         self.filename = Path(filename)
         self.separator = separator
@@ -350,10 +350,14 @@ class CSVLogger(Callback):
         """Return the columns of a file that exists and is not empty."""
         if not self.filename.exists():
             return None
+        import csv
+
         with self.filename.open(newline="") as file:
             return next(csv.reader(file, delimiter=self.separator), None)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        import csv
+
         row = {"epoch": epoch, **(logs or {})}
         # Opened for each epoch, so that an interrupted fit leaves a whole file.
         with self.filename.open("a", newline="") as file:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn._extras import require
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -48,7 +51,7 @@ def load_digits() -> tuple[Split, Split]:
     >>> int(y_train[0]), int(x_train.min()), int(x_train.max())
     (0, 0, 16)
     """
-    with np.load(Path(__file__).with_name("data") / "digits.npz") as data:
+    with np.load(os.path.join(os.path.dirname(__file__), "data", "digits.npz")) as data:
         x, y = data["x"], data["y"]
     test = np.zeros(len(y), dtype=bool)
     for digit in range(10):
@@ -100,12 +103,16 @@ def load_mnist(
     Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998). Gradient-based learning applied to
     document recognition. Proceedings of the IEEE 86(11), 2278-2324.
     """
+    from pathlib import Path
+
     file = Path(path) if path is not None else _download(url, sha256, cache_dir)
     return _read_mnist(file)
 
 
 def _download(url: str, sha256: str, cache_dir: str | os.PathLike[str] | None) -> Path:
     """Return the file of this URL and hash, from the cache if it is there."""
+    from pathlib import Path
+
     pooch = require("pooch", "datasets")
     folder = pooch.os_cache("fastnn") if cache_dir is None else Path(cache_dir)
     return Path(pooch.retrieve(url, f"sha256:{sha256}", fname="mnist.npz", path=folder))
