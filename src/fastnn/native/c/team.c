@@ -13,9 +13,10 @@
  * until IDLE_SECONDS are over, then they sleep until a region wakes them.
  *
  * Other load: where a worker is displaced in the middle of its task, the caller waits for
- * milliseconds. A task that takes STRIKE_SECONDS more than twice what the caller itself worked
- * makes the team rest, so that regions run on their caller alone: for REST_SECONDS, twice
- * as long if the next such strike comes soon after, up to LONGEST_REST. So does a second thread that comes with a
+ * milliseconds. So an account is kept of the time that regions save against doing all of their
+ * tasks on the caller, as far as its own tell. When it is in debt by MOST_DEBT the team rests, so
+ * that regions run on their caller alone: for REST_SECONDS, twice
+ * as long if that comes again soon after, up to LONGEST_REST. So does a second thread that comes with a
  * region of its own while one is under way, for then the processors are taken already. */
 
 #define _GNU_SOURCE
@@ -30,15 +31,16 @@
 
 #include "subnormals.h"
 
-#define HOT_WORK 1e6  /* floating-point operations for which a region pays: workers are awake, */
+#define HOT_WORK 2e6  /* floating-point operations for which a region pays: workers are awake, */
 #define COLD_WORK 3e6 /* or asleep */
-#define ROUSE_WORK 1e6 /* of a training step, for which the workers are to be awake */
+#define ROUSE_WORK 4e6 /* of a training step, for which the workers are to be awake */
 #define PAUSES 100
 #define IDLE_SECONDS 200e-6
-#define STRIKE_SECONDS 100e-6
+#define MOST_DEBT 300e-6
+#define MOST_CREDIT 200e-6 /* what was saved long ago does not count */
 #define REST_SECONDS 0.02
 #define LONGEST_REST 0.64
-#define CALM 10 /* lengths of the last rest after which a strike counts as the first again */
+#define CALM 10 /* lengths of the last rest after which one counts as the first again */
 
 static struct {
     atomic_int threads;           /* bound of the process */
@@ -53,9 +55,9 @@ static struct {
     pthread_mutex_t mutex;        /* guards sleeping */
     pthread_cond_t wake;
     atomic_int sleepers;
-    _Atomic double last_start;    /* when a worker last took a task */
     _Atomic double rest_until;
     double rest;                  /* length of the last rest */
+    double balance;               /* seconds saved */
 } team = {
     .threads = 1,
     .busy = ATOMIC_FLAG_INIT,
@@ -146,9 +148,8 @@ static void *work(void *unused) {
     inside = 1;
     for (;;) {
         await_work();
-        do {
-            atomic_store_explicit(&team.last_start, seconds(), memory_order_relaxed);
-        } while (do_task());
+        while (do_task()) {
+        }
     }
     return NULL;
 }
@@ -167,15 +168,15 @@ static void recruit(int count) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Let the tasks that others have taken end. Return for how many seconds the last of them ran, or 0
- * if there was no wait to speak of. */
+/* Let the tasks that others have taken end; return the seconds waited, or 0 if they were few. */
 static double await_others(void) {
     for (int i = 0; i < PAUSES; i++) {
         if (atomic_load_explicit(&team.running, memory_order_acquire) == 0) return 0;
         relax();
     }
+    const double start = seconds();
     while (atomic_load_explicit(&team.running, memory_order_acquire) != 0) sched_yield();
-    return seconds() - atomic_load_explicit(&team.last_start, memory_order_relaxed);
+    return seconds() - start;
 }
 
 static void take_rest(void) {
@@ -207,16 +208,25 @@ static void publish(int64_t tasks, fnn_task run, void *context) {
     wake_workers();
 }
 
+/* Book what a region has saved, of which the caller did `own` tasks in `worked` seconds. */
+static void settle(int64_t tasks, int64_t own, double worked, double waited) {
+    if (own == 0) return; /* nothing to compare with; others were quick */
+    team.balance += worked * (double)(tasks - own) / (double)own - waited;
+    if (team.balance > MOST_CREDIT) team.balance = MOST_CREDIT;
+    if (team.balance > -MOST_DEBT) return;
+    team.balance = 0;
+    take_rest();
+}
+
 static void run_region(int64_t tasks, fnn_task run, void *context) {
     inside = 1;
     const double start = seconds();
     publish(tasks, run, context);
-    while (do_task()) {
-    }
+    int64_t own = 0;
+    while (do_task()) own++;
     const double worked = seconds() - start;
-    const double others = await_others();
+    settle(tasks, own, worked, await_others());
     inside = 0;
-    if (others > STRIKE_SECONDS + 2 * worked) take_rest();
 }
 
 void fnn_run_team(int64_t tasks, fnn_task run, void *context) {
