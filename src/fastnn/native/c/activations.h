@@ -1,26 +1,27 @@
 /* Activations and their derivatives, element by element and, for softmax, row by row. */
 
 #define SELU_SCALE ((REAL)1.0507009873554805)
-#define SELU_SCALED_ALPHA ((REAL)(1.0507009873554805 * 1.6732632423543772))
+#define SELU_SCALED_ALPHA ((REAL)1.7580993408473769)
 
 /* x without its infinities, for formulas in which they would meet a zero or one another. */
 INLINE vec FN(finite)(vec x) { return FN(at_least)(FN(at_most)(x, REAL_MAX), -REAL_MAX); }
 
 INLINE vec FN(exp_below_zero)(vec x, REAL scale, REAL alpha) {
-    return FN(select)(x > (vec){0}, scale * x, alpha * FN(expm1)(-FN(relu)(-x)));
+    const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0));
+    return FN(select)(x > (vec){0}, scale * x, alpha * below);
 }
 
+/* x P(X < x), which is x less, or plus, |x| P(X > |x|). */
 INLINE vec FN(gelu)(vec x) {
     const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
     vec density;
-    const vec tail = FN(normal_tail)(a, &density);
-    return FN(select)(x < (vec){0}, -a * tail, x * (1 - tail));
+    return FN(relu)(x) - FN(normal_tail_times)(a, &density);
 }
 
 INLINE vec FN(gelu_derivative)(vec x) {
-    const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
+    const vec a = FN(at_least)(FN(at_most)(FN(abs)(x), GELU_HIGHEST), (REAL)1e-30);
     vec density;
-    const vec tail = FN(normal_tail)(a, &density);
+    const vec tail = FN(normal_tail_times)(a, &density) / a;
     const vec probability = FN(select)(x < (vec){0}, tail, 1 - tail);
     return probability + FN(with_sign)(a, x) * density * (REAL)0.39894228040143268;
 }
@@ -34,7 +35,7 @@ INLINE vec FN(activation)(const fnn_activation kind, REAL alpha, vec x) {
     case FNN_TANH: return FN(tanh)(x);
     case FNN_ELU: return FN(exp_below_zero)(x, 1, alpha);
     case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA);
-    case FNN_SILU: x = FN(at_least)(x, -REAL_MAX); return x * FN(sigmoid)(x);
+    case FNN_SILU: return FN(silu)(x);
     case FNN_GELU: return FN(gelu)(x);
     case FNN_SOFTPLUS: return FN(softplus)(x);
     case FNN_SOFTSIGN: x = FN(finite)(x); return x / (1 + FN(abs)(x));
@@ -73,17 +74,26 @@ INLINE vec FN(derivative)(const fnn_activation kind, REAL alpha, vec saved) {
     }
 }
 
+/* Whole vectors have a loop of their own, without a test for the end of the array. */
 INLINE void FN(map)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *x, REAL *y) {
-    for (int64_t i = 0; i < n; i += LANES)
-        FN(store_columns)(y + i, FN(activation)(kind, alpha, FN(load_columns)(x + i, n - i)),
-                          n - i);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        FN(store)(y + i, FN(activation)(kind, alpha, FN(load)(x + i)));
+    if (i < n) {
+        const vec v = FN(load_part)(x + i, n - i, (vec){0});
+        FN(store_part)(y + i, n - i, FN(activation)(kind, alpha, v));
+    }
 }
 
 INLINE void FN(map_gradient)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *gradient,
                              const REAL *saved, REAL *out) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const vec d = FN(derivative)(kind, alpha, FN(load_columns)(saved + i, n - i));
-        FN(store_columns)(out + i, FN(load_columns)(gradient + i, n - i) * d, n - i);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        FN(store)(out + i, FN(load)(gradient + i) *
+                               FN(derivative)(kind, alpha, FN(load)(saved + i)));
+    if (i < n) {
+        const vec d = FN(derivative)(kind, alpha, FN(load_part)(saved + i, n - i, (vec){0}));
+        FN(store_part)(out + i, n - i, FN(load_part)(gradient + i, n - i, (vec){0}) * d);
     }
 }
 

@@ -14,22 +14,27 @@
 #define LEADING_HALF (~(INT)0xfff) /* clears 12 of 24 bits: the square of the rest is exact */
 
 #define ROUND_MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
-#define EXP_LOWEST -104.0f      /* exp is 0 from here down, and infinite from EXP_HIGHEST up */
-#define EXP_HIGHEST 89.0f
-#define LN2_HIGH 0.693359375f /* n * LN2_HIGH is exact for every exponent n */
+#define EXP_LOWEST -110.0f      /* exp(x) and x exp(x) are 0 from here down */
+#define EXP_HIGHEST 89.0f       /* exp is infinite from here up */
+#define LN2_HIGH 0.693359375f   /* n * LN2_HIGH is exact for every exponent n */
 #define LN2_LOW -2.12194440e-4f
-#define TANH_HIGHEST 10.0f  /* tanh is 1 from here up */
-#define GELU_HIGHEST 14.5f  /* the normal tail is 0 from here up */
-#define ERFC_CENTRE 2.0f
+#define TANH_HIGHEST 10.0f /* tanh is 1 from here up */
+#define GELU_HIGHEST 14.5f /* the normal tail is 0 from here up */
+#define ERFC_CENTRE 1.5f
 
-/* Chebyshev fits: (exp(r) - 1 - r) / r^2 on |r| <= ln(2)/2, error 7e-8. */
+/* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, minimax: error 5e-10 of exp(r) - 1. One coefficient
+ * less would do for exp, but not for tanh. */
 #define EXP_POLYNOMIAL                                                                           \
-    0.5, 0.16666576989698776, 0.041666554617204574, 0.0083631790527225774, 0.0013926183587713495
-/* (2 atanh(s) / s - 2) / s^2 in s^2, |s| <= 0.1716, error 1.2e-9. */
-#define LOG_POLYNOMIAL 0.6666666655430018, 0.40000122000816881, 0.2855080255327671, 0.2333096405177204
-/* (1 + 2a) exp(a^2) erfc(a) in (a - 2) / (a + 2), 0 <= a <= 10.5, error 1.5e-9. */
+    0.5, 0.1666666567325592, 0.041666485369205475, 0.008333565667271614, 0.0013933010632172227,  \
+        0.00019744090968742967
+/* (2 atanh(s) / s - 2) / s^2 in s^2, |s| <= 1/3, by weighted least squares: error 6e-9 of the
+ * logarithm. */
+#define LOG_POLYNOMIAL                                                                           \
+    0.666664183139801, 0.4002212882041931, 0.27984708547592163, 0.28119683265686035
+/* 2 (a + 1.5) exp(a^2 / 2) P(X > a) - 1 in (a - 1.5) / (a + 1.5), 0 <= a <= 14.5, by weighted
+ * least squares: error 1e-8 of P. */
 #define ERFC_POLYNOMIAL                                                                          \
-    1.2769783823067076, -0.092763814822355805, -0.16603048495117275, 0.16405087960761196,        \
-        -0.05421843722837164, -0.0080297842599010608, 0.008712785678741647,                      \
-        0.0012506210333167137, -0.0014301499271922352, -0.00040183451642194527,                  \
-        0.0001778078769999818, 8.3838182124330982e-5
+    0.23468400537967682, -0.3901989161968231, -0.1149914413690567, 0.03579195961356163,          \
+        0.03528629615902901, 0.00798493716865778, -0.0048882560804486275, -0.005449960939586163, \
+        -0.002057101344689727, 0.0005444796988740563, 0.0009253756143152714,                     \
+        0.0002785607648547739, -7.819846359780058e-06

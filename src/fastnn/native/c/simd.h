@@ -2,13 +2,18 @@
  *
  * Included once per float type with REAL, INT (the integer of its size) and FN defined. The
  * arithmetic is GCC's and Clang's vector extension: a * b + c contracts to a fused multiply-add
- * where the target has one. Only what the extension lacks is written per target: loads and
- * stores of part of a vector. */
+ * where the target has one. Only what the extension lacks is written per target: minimum and
+ * maximum, scaling by powers of two, loads and stores of part of a vector. */
 
 #define LANES ((int64_t)(VECTOR_BYTES / sizeof(REAL)))
 
 typedef REAL FN(vec) __attribute__((vector_size(VECTOR_BYTES)));
 typedef INT FN(ivec) __attribute__((vector_size(VECTOR_BYTES)));
+#if REAL_IS_FLOAT
+typedef uint32_t FN(uvec) __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef uint64_t FN(uvec) __attribute__((vector_size(VECTOR_BYTES)));
+#endif
 typedef REAL FN(vec_in_memory)
     __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
@@ -26,14 +31,50 @@ INLINE vec FN(where)(ivec condition, vec x) { return (vec)(condition & (ivec)x);
 INLINE vec FN(abs)(vec x) { return (vec)((ivec)x & SIGN_FREE); }
 /* The sign of `sign` on the magnitude x >= 0. */
 INLINE vec FN(with_sign)(vec x, vec sign) { return (vec)((ivec)x | ((ivec)sign & ~SIGN_FREE)); }
-/* NaN in x stays NaN; in bound it does not occur. */
+
+/* The larger and the smaller of a bound and x. NaN in x stays NaN, and -0 stays -0, because the
+ * instructions return their second operand if neither is larger. */
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+INLINE vec FN(at_least)(vec x, REAL bound) { return _mm512_max_ps(FN(splat)(bound), x); }
+INLINE vec FN(at_most)(vec x, REAL bound) { return _mm512_min_ps(FN(splat)(bound), x); }
+#elif defined(__AVX512F__)
+INLINE vec FN(at_least)(vec x, REAL bound) { return _mm512_max_pd(FN(splat)(bound), x); }
+INLINE vec FN(at_most)(vec x, REAL bound) { return _mm512_min_pd(FN(splat)(bound), x); }
+#elif defined(__AVX2__) && REAL_IS_FLOAT
+INLINE vec FN(at_least)(vec x, REAL bound) { return _mm256_max_ps(FN(splat)(bound), x); }
+INLINE vec FN(at_most)(vec x, REAL bound) { return _mm256_min_ps(FN(splat)(bound), x); }
+#elif defined(__AVX2__)
+INLINE vec FN(at_least)(vec x, REAL bound) { return _mm256_max_pd(FN(splat)(bound), x); }
+INLINE vec FN(at_most)(vec x, REAL bound) { return _mm256_min_pd(FN(splat)(bound), x); }
+#else
 INLINE vec FN(at_least)(vec x, REAL bound) {
     return FN(select)(x < FN(splat)(bound), FN(splat)(bound), x);
 }
 INLINE vec FN(at_most)(vec x, REAL bound) {
     return FN(select)(x > FN(splat)(bound), FN(splat)(bound), x);
 }
-INLINE vec FN(relu)(vec x) { return FN(select)(x < (vec){0}, (vec){0}, x); }
+#endif
+INLINE vec FN(relu)(vec x) { return FN(at_least)(x, 0); }
+
+/* 2^n for an integer n and a normal result. Adding the magic number leaves n + bias in the low
+ * bits; the shift drops what is above them. */
+INLINE vec FN(power_of_two)(vec n) {
+    return (vec)((ivec)(n + (ROUND_MAGIC + EXPONENT_BIAS)) << EXPONENT_SHIFT);
+}
+
+/* m (1 + z) 2^n for an integer n. */
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+INLINE vec FN(scaled)(vec m, vec z, vec n) { return _mm512_scalef_ps(m + m * z, n); }
+#elif defined(__AVX512F__)
+INLINE vec FN(scaled)(vec m, vec z, vec n) { return _mm512_scalef_pd(m + m * z, n); }
+#else
+/* 2^n in two factors, so that a result below the normal range is reached by the last product. */
+INLINE vec FN(scaled)(vec m, vec z, vec n) {
+    const FN(uvec) sum = (FN(uvec))(n + (ROUND_MAGIC + 2 * EXPONENT_BIAS)), half = sum >> 1;
+    m *= (vec)(half << EXPONENT_SHIFT);
+    return (m + m * z) * (vec)((sum - half) << EXPONENT_SHIFT);
+}
+#endif
 
 /* A window into this table, LANES - n before its middle, has the first n lanes set. */
 static const INT FN(lane_table)[2 * LANES] = {[0 ... LANES - 1] = -1};
