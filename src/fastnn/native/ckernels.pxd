@@ -106,7 +106,7 @@ cdef extern from "c/fastnn.h" nogil:
 
     ctypedef struct fnn_update:
         fnn_optimizer kind
-        int64_t rows, columns, row
+        int64_t n
         void *parameter
         const void *gradient
         void *slots[2]

@@ -207,7 +207,7 @@ cdef class NativeEngine:
             part.x = call.x + first * self.inputs * self.ops.itemsize
             part.out = call.out + first * self.outputs * self.ops.itemsize
             if shares > 1:
-                share_out(count, 1, count * self.row_flops, run_share, &part)
+                share_out(shares, count, 1, run_share, &part)
             else:
                 self._run_rows(&part, 0, count, part.scratch)
             heed_signals(count * self.row_flops)

@@ -21,7 +21,6 @@ cnp.import_array()
 
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
-    UPDATE_WORK = 80      # of a step over one element, in operations of a product
 
 ctypedef fused real:
     float
@@ -641,13 +640,13 @@ cdef int _update(
     cdef fnn_update u
     if parameter.shape[0] == 0:
         return 0
-    u.kind, u.rows, u.columns, u.row = kind, 1, parameter.shape[0], 0
+    u.kind, u.n = kind, parameter.shape[0]
     u.parameter, u.gradient = &parameter[0], &gradient[0]
     u.slots[0] = NULL if first is None else <void *>&first[0]
     u.slots[1] = NULL if second is None else <void *>&second[0]
     u.hyper = &hyper[0]
     with nogil:
-        shared_updates(table, 1, &u, UPDATE_WORK * u.columns)
+        shared_update(table, &u)
     return 0
 
 

@@ -16,7 +16,12 @@ from libc.string cimport memcpy
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
-from fastnn.native.team cimport shared_activate, shared_gemm, shared_pack
+from fastnn.native.team cimport (
+    fnn_unpacked,
+    shared_activate,
+    shared_gemm,
+    shared_packing_gemm,
+)
 
 import numpy
 
@@ -155,31 +160,40 @@ cdef class Ops:
         B has so many `columns`; the product may store more, up to whole vectors.
         """
         cdef fnn_gemm g = whole[0]
-        cdef int64_t width = self.table.panel_width, size = self.itemsize, first = 0
-        cdef int64_t group = self.packed_panels(g.k) * width
-        g.b, g.b_row, g.b_panel = panels, width, g.k * width
-        while first < whole.n:
-            g.n = min(group, whole.n - first)
-            shared_pack(self.table, g.k, min(group, columns - first), b + first * b_column * size,
-                        b_row, b_column, panels)
-            g.c = <char *>whole.c + first * size
-            if whole.bias != NULL:
-                g.bias = <const char *>whole.bias + first * size
-            if whole.saved != NULL:
-                g.saved = <const char *>whole.saved + first * size
-            self.product(&g)
-            first += group
+        cdef fnn_unpacked part
+        cdef int64_t width = self.table.panel_width, size = self.itemsize
+        cdef int64_t rows = rows_per_call(whole.m, 2.0 * width * whole.k, self.table.tile_rows)
+        cdef double group_flops = 2.0 * width * rows * whole.k * self.threads
+        cdef int64_t group = max(<int64_t>(CALL_FLOPS * self.threads / (group_flops + 1)), 1)
+        cdef int64_t row = 0, column
+        group *= width * self.threads
+        part.b_row, part.b_col = b_row, b_column
+        part.panels, part.room, part.shares = panels, self._room(whole.k), self.threads
+        while row < whole.m:
+            g.m = min(rows, whole.m - row)
+            g.a = <const char *>whole.a + row * whole.a_row * size
+            column = 0
+            while column < whole.n:
+                g.n = min(group, whole.n - column)
+                part.b, part.columns = b + column * b_column * size, columns - column
+                g.c = <char *>whole.c + (row * whole.c_row + column) * size
+                if whole.bias != NULL:
+                    g.bias = <const char *>whole.bias + column * size
+                if whole.saved != NULL:
+                    g.saved = <const char *>whole.saved + (row * whole.saved_row + column) * size
+                shared_packing_gemm(self.table, &g, &part)
+                heed_signals(2.0 * g.m * g.n * g.k)
+                column += group
+            row += rows
         return 0
 
-    cdef int64_t packed_panels(self, int64_t k) noexcept nogil:
-        """How many panels of k rows `packing_product` packs at a time."""
-        cdef int64_t panel_bytes = max(k, 1) * self.table.panel_width * self.itemsize
-        return self.threads * max(PACK_BYTES // panel_bytes, 1)
+    cdef int64_t _room(self, int64_t k) noexcept nogil:
+        """Elements that a thread has for packed panels of k rows: one panel at least."""
+        return max(k * self.table.panel_width, PACK_BYTES // self.itemsize)
 
     cdef int64_t packing_size(self, int64_t k) noexcept nogil:
         """Room that `packing_product` needs for a B of up to k rows, in elements."""
-        cdef int64_t panel = k * self.table.panel_width
-        return self.threads * max(panel, PACK_BYTES // self.itemsize)
+        return self.threads * self._room(k)
 
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row

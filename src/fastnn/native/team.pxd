@@ -5,13 +5,21 @@ from libc.stdint cimport int64_t
 from fastnn.native.ckernels cimport *
 
 cdef extern from "c/shares.h" nogil:
+    ctypedef struct fnn_unpacked:
+        const void *b
+        int64_t b_row, b_col, columns
+        void *panels
+        int64_t room, shares
+
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
 
 cdef void wake_team(double work) noexcept nogil
 cdef int team_size(double work) noexcept nogil
 cdef void share_out(
-    int64_t total, int64_t unit, double work, fnn_range body, void *context) noexcept nogil
+    int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) noexcept nogil
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
+cdef void shared_packing_gemm(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
 cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
     void *packed) noexcept nogil
@@ -30,6 +38,4 @@ cdef void shared_column_sums(
 cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil
 cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil
-cdef void shared_updates(
-    const fnn_kernels *table, int64_t count, const fnn_update *updates,
-    double work) noexcept nogil
+cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil

@@ -18,7 +18,7 @@ cdef extern from "c/team.h" nogil:
     int fnn_team_size(double)
 
 cdef extern from "c/shares.h" nogil:
-    void fnn_share_out(int64_t, int64_t, double, fnn_range, void *)
+    void fnn_share_out(int64_t, int64_t, int64_t, fnn_range, void *)
     void fnn_shared_gemm(const fnn_kernels *, const fnn_gemm *)
     void fnn_shared_pack(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
@@ -35,7 +35,8 @@ cdef extern from "c/shares.h" nogil:
     double fnn_shared_loss(const fnn_kernels *, const fnn_loss_args *)
     double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
     void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
-    void fnn_shared_updates(const fnn_kernels *, int64_t, const fnn_update *, double)
+    void fnn_shared_update(const fnn_kernels *, const fnn_update *)
+    void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
 
 
 def set_num_threads(n):
@@ -107,8 +108,8 @@ cdef int team_size(double work) noexcept nogil:
 
 
 cdef void share_out(
-    int64_t total, int64_t unit, double work, fnn_range body, void *context) noexcept nogil:
-    fnn_share_out(total, unit, work, body, context)
+    int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) noexcept nogil:
+    fnn_share_out(shares, total, unit, body, context)
 
 
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil:
@@ -157,10 +158,13 @@ cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcep
     fnn_shared_dropout(table, d)
 
 
-cdef void shared_updates(
-    const fnn_kernels *table, int64_t count, const fnn_update *updates,
-    double work) noexcept nogil:
-    fnn_shared_updates(table, count, updates, work)
+cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:
+    fnn_shared_update(table, u)
+
+
+cdef void shared_packing_gemm(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil:
+    fnn_shared_packing_gemm(table, g, b)
 
 
 def _begin():

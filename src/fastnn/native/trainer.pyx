@@ -43,12 +43,10 @@ cdef extern from "c/subnormals.h" nogil:
 
 cdef enum:
     MAX_HYPERPARAMETERS = 8
-    UPDATE_WORK = 80           # of a step over one element, in operations of a product
 
 # A run of parameters that lie side by side, and what belongs to them.
 cdef struct Range:
     int64_t size
-    int64_t columns            # of the last axis; all of a run
     char *values
     char *gradient
     void *slots[2]
@@ -119,8 +117,6 @@ cdef class Trainer:
     cdef int range_count
     cdef Range *trainables     # one by one, for clipping
     cdef int trainable_count
-    cdef int64_t trainable_size
-    cdef fnn_update *updates   # room for as many as there are trainables
     cdef double row_flops      # of a training step, for each row of the batch
     cdef int lowest            # the first op with a trainable parameter
     cdef fnn_optimizer optimizer
@@ -132,7 +128,6 @@ cdef class Trainer:
         self.penalties = NULL
         self.ranges = NULL
         self.trainables = NULL
-        self.updates = NULL
 
     def __dealloc__(self):
         free(self.metrics)
@@ -140,7 +135,6 @@ cdef class Trainer:
         free(self.penalties)
         free(self.ranges)
         free(self.trainables)
-        free(self.updates)
 
     def __init__(self, program, objective, rule, state, capacity):
         self.program, self.objective, self.rule, self.state = program, objective, rule, state
@@ -212,7 +206,7 @@ cdef class Trainer:
         cdef Range r
         cdef int64_t offset = self.program.layout.offsets[parameter] * self.itemsize
         cdef int i
-        r.size, r.columns = parameter.size, parameter.shape[len(parameter.shape) - 1]
+        r.size = parameter.size
         r.values = address(parameter.array)
         r.gradient = gradients + offset
         r.slots[0] = r.slots[1] = NULL
@@ -228,23 +222,19 @@ cdef class Trainer:
         cdef Range *last
         self.trainables = <Range *>calloc(count, sizeof(Range))
         self.ranges = <Range *>calloc(count, sizeof(Range))
-        self.updates = <fnn_update *>calloc(count, sizeof(fnn_update))
-        if self.trainables == NULL or self.ranges == NULL or self.updates == NULL:
+        if self.trainables == NULL or self.ranges == NULL:
             raise MemoryError("no memory for the list of parameters")
         for parameter in trainable:
             r = self._range(gradients, parameter)
             self.trainables[self.trainable_count] = r
             self.trainable_count += 1
-            self.trainable_size += r.size
             if self.range_count > 0:
                 # Padding between neighbours is zero in values and gradients, and stays zero.
                 last = &self.ranges[self.range_count - 1]
                 gap = r.gradient - (last.gradient + last.size * self.itemsize)
                 if gap < 64 and r.values - last.values == r.gradient - last.gradient:
                     last.size = (r.gradient - last.gradient) // self.itemsize + r.size
-                    last.columns = last.size
                     continue
-            r.columns = r.size
             self.ranges[self.range_count] = r
             self.range_count += 1
         return 0
@@ -682,17 +672,10 @@ cdef class Trainer:
         return 0
 
     cdef void _update(self, const double *hyper) noexcept nogil:
-        """One step, over whole runs if one thread takes it."""
-        cdef int i, count = self.range_count
-        cdef Range *ranges = self.ranges
-        cdef double work = UPDATE_WORK * self.trainable_size
-        if team_size(work) > 1:
-            ranges, count = self.trainables, self.trainable_count
-        for i in range(count):
-            self.updates[i].kind, self.updates[i].hyper = self.optimizer, hyper
-            self.updates[i].rows = ranges[i].size // ranges[i].columns
-            self.updates[i].columns = self.updates[i].row = ranges[i].columns
-            self.updates[i].parameter = ranges[i].values
-            self.updates[i].gradient = ranges[i].gradient
-            self.updates[i].slots = ranges[i].slots
-        shared_updates(self.table, count, self.updates, work)
+        cdef fnn_update u
+        cdef int i
+        u.kind, u.hyper = self.optimizer, hyper
+        for i in range(self.range_count):
+            u.n, u.parameter = self.ranges[i].size, self.ranges[i].values
+            u.gradient, u.slots = self.ranges[i].gradient, self.ranges[i].slots
+            shared_update(self.table, &u)

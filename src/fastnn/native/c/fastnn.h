@@ -124,11 +124,11 @@ typedef struct {
     void *values; /* per row, or NULL */
 } fnn_metric_args;
 
-/* A step of an optimizer over a block of a parameter, of its gradient and of the optimizer's state
- * arrays; `row` elements lie from one row of each to the next. */
+/* A step of an optimizer over n elements of a parameter, of its gradient and of the optimizer's
+ * state arrays. */
 typedef struct {
     fnn_optimizer kind;
-    int64_t rows, columns, row;
+    int64_t n;
     void *parameter;
     const void *gradient;
     void *slots[2];      /* or NULL */

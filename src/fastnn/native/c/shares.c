@@ -6,8 +6,9 @@
 
 /* Operations of a product that take as long as one element of other passes: they read and write
  * memory, and their functions are more than an addition. */
-#define COPY_WORK 10.0
+#define COPY_WORK 30.0
 #define FUNCTION_WORK 60.0
+#define UPDATE_WORK 80.0
 #define DROPOUT_WORK 100.0
 
 #define LOSS_WORK 200.0
@@ -43,11 +44,10 @@ static void run_range(void *context, int64_t task) {
     r->body(r->context, task, own.first, own.count);
 }
 
-void fnn_share_out(int64_t total, int64_t unit, double work, fnn_range body, void *context) {
-    const int64_t tasks = at_most(fnn_team_size(work), ceiling(total, unit));
-    range_args r = {total, unit, tasks, body, context};
-    if (tasks > 1)
-        fnn_run_team(tasks, run_range, &r);
+void fnn_share_out(int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) {
+    range_args r = {total, unit, at_most(shares, ceiling(total, unit)), body, context};
+    if (r.tasks > 1)
+        fnn_run_team(r.tasks, run_range, &r);
     else
         body(context, 0, 0, total);
 }
@@ -91,19 +91,52 @@ static void gemm_rows(void *context, int64_t share, int64_t first, int64_t count
     args->table->gemm(&g);
 }
 
-/* Columns where the panels divide evenly, as the update does, so that a thread finds the weights
- * that it has changed in its own cache; else rows, if everybody gets a tile's worth of them. */
+static double work_of(const fnn_gemm *g) {
+    return 2.0 * (double)g->m * (double)g->n * (double)g->k;
+}
+
+/* Columns where the panels divide evenly, else rows, if everybody gets a tile's worth of them. */
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
     gemm_args args = {table, g};
-    const double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
-    const int64_t shares = fnn_team_size(work), panels = ceiling(g->n, table->panel_width);
+    const int64_t shares = fnn_team_size(work_of(g)), panels = ceiling(g->n, table->panel_width);
     const int uneven = panels % shares != 0 && panels < 8 * shares;
-    if (shares == 1)
-        table->gemm(g);
-    else if (uneven && g->m >= shares * table->tile_rows)
-        fnn_share_out(g->m, 1, work, gemm_rows, &args);
+    if (uneven && g->m >= shares * table->tile_rows)
+        fnn_share_out(shares, g->m, 1, gemm_rows, &args);
     else
-        fnn_share_out(g->n, table->panel_width, work, gemm_columns, &args);
+        fnn_share_out(shares, g->n, table->panel_width, gemm_columns, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_gemm *whole;
+    const fnn_unpacked *b;
+} packing_args;
+
+static void packing_columns(void *context, int64_t share, int64_t first, int64_t count) {
+    const packing_args *args = context;
+    const fnn_kernels *t = args->table;
+    const fnn_unpacked *b = args->b;
+    const int64_t panel = args->whole->k * t->panel_width;
+    const int64_t group = panel > 0 ? b->room / panel * t->panel_width : count;
+    fnn_gemm g = *args->whole;
+    g.b = into(t, b->panels, share * b->room);
+    g.b_row = t->panel_width;
+    g.b_panel = panel;
+    for (int64_t column = first; column < first + count; column += group) {
+        g.n = at_most(group, first + count - column);
+        t->pack(g.k, at_most(g.n, b->columns - column), from(t, b->b, column * b->b_col), b->b_row,
+                b->b_col, (void *)g.b);
+        g.c = into(t, args->whole->c, column);
+        g.bias = from(t, args->whole->bias, column);
+        g.saved = from(t, args->whole->saved, column);
+        t->gemm(&g);
+    }
+}
+
+void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
+    packing_args args = {table, g, b};
+    const int64_t shares = at_most(fnn_team_size(work_of(g)), b->shares);
+    fnn_share_out(shares, g->n, table->panel_width, packing_columns, &args);
 }
 
 typedef struct {
@@ -124,7 +157,7 @@ static void pack_columns(void *context, int64_t share, int64_t first, int64_t co
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed) {
     pack_args args = {table, k, b, b_row, b_col, packed};
-    fnn_share_out(n, table->panel_width, COPY_WORK * (double)(k * n), pack_columns, &args);
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)(k * n)), n, table->panel_width, pack_columns, &args);
 }
 
 /* Element by element */
@@ -154,13 +187,34 @@ static void activate_gradient(void *context, int64_t share, int64_t first, int64
 void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
                          const void *x, void *y) {
     activation_args args = {table, kind, alpha, x, NULL, y};
-    fnn_share_out(n, CACHE_LINE, FUNCTION_WORK * (double)n, activate, &args);
+    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, activate, &args);
 }
 
 void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
                                   int64_t n, const void *gradient, const void *saved, void *out) {
     activation_args args = {table, kind, alpha, gradient, saved, out};
-    fnn_share_out(n, CACHE_LINE, FUNCTION_WORK * (double)n, activate_gradient, &args);
+    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, activate_gradient, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_update *whole;
+} update_args;
+
+static void update(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const update_args *args = context;
+    fnn_update u = *args->whole;
+    u.n = count;
+    u.parameter = into(args->table, u.parameter, first);
+    u.gradient = from(args->table, u.gradient, first);
+    for (int i = 0; i < 2; i++) u.slots[i] = into(args->table, u.slots[i], first);
+    args->table->update(&u);
+}
+
+void fnn_shared_update(const fnn_kernels *table, const fnn_update *u) {
+    update_args args = {table, u};
+    fnn_share_out(fnn_team_size(UPDATE_WORK * (double)u->n), u->n, CACHE_LINE, update, &args);
 }
 
 /* Row by row, and column by column */
@@ -185,7 +239,7 @@ static void gather(void *context, int64_t share, int64_t first, int64_t count) {
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                        const int64_t *order, void *out, int64_t out_row) {
     rows_args args = {table, rows, columns, x, 0, order, out, out_row};
-    fnn_share_out(rows, 1, COPY_WORK * (double)(rows * columns), gather, &args);
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)), rows, 1, gather, &args);
 }
 
 static void column_sums(void *context, int64_t share, int64_t first, int64_t count) {
@@ -198,7 +252,7 @@ static void column_sums(void *context, int64_t share, int64_t first, int64_t cou
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                             int64_t x_row, void *out) {
     rows_args args = {table, rows, columns, x, x_row, NULL, out, 0};
-    fnn_share_out(columns, CACHE_LINE, COPY_WORK * (double)(rows * columns), column_sums, &args);
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)), columns, CACHE_LINE, column_sums, &args);
 }
 
 typedef struct {
@@ -219,7 +273,7 @@ static void dropout(void *context, int64_t share, int64_t first, int64_t count) 
 
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d) {
     dropout_args args = {table, d};
-    fnn_share_out(d->rows, 1, DROPOUT_WORK * (double)(d->rows * d->columns), dropout, &args);
+    fnn_share_out(fnn_team_size(DROPOUT_WORK * (double)(d->rows * d->columns)), d->rows, 1, dropout, &args);
 }
 
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a
@@ -270,7 +324,7 @@ static void sum_blocks(void *context, int64_t share, int64_t first, int64_t coun
 static double sum_over_rows(sum_args *s, int64_t columns) {
     s->block = BLOCK_ROWS * ceiling(s->rows, BLOCK_ROWS * MOST_BLOCKS);
     const int64_t blocks = ceiling(s->rows, s->block);
-    fnn_share_out(blocks, 1, LOSS_WORK * (double)(s->rows * columns), sum_blocks, s);
+    fnn_share_out(fnn_team_size(LOSS_WORK * (double)(s->rows * columns)), blocks, 1, sum_blocks, s);
     double total = 0;
     for (int64_t i = 0; i < blocks; i++) total += s->sums[i];
     return total;
@@ -286,32 +340,4 @@ double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args) 
     sum_args s;
     s.table = table, s.loss = NULL, s.metric = args, s.rows = args->rows;
     return sum_over_rows(&s, args->columns);
-}
-
-/* Optimizer steps */
-
-typedef struct {
-    const fnn_kernels *table;
-    int64_t count, shares;
-    const fnn_update *updates;
-} updates_args;
-
-static void update_columns(void *context, int64_t share) {
-    const updates_args *args = context;
-    const fnn_kernels *t = args->table;
-    for (int64_t i = 0; i < args->count; i++) {
-        fnn_update u = args->updates[i];
-        const range columns = share_of(u.columns, t->panel_width, args->shares, share);
-        u.columns = columns.count;
-        u.parameter = into(t, u.parameter, columns.first);
-        u.gradient = from(t, u.gradient, columns.first);
-        for (int slot = 0; slot < 2; slot++) u.slots[slot] = into(t, u.slots[slot], columns.first);
-        if (u.columns > 0) t->update(&u);
-    }
-}
-
-void fnn_shared_updates(const fnn_kernels *table, int64_t count, const fnn_update *updates,
-                        double work) {
-    updates_args args = {table, count, fnn_team_size(work), updates};
-    fnn_run_team(args.shares, update_columns, &args);
 }

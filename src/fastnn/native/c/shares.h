@@ -9,12 +9,26 @@
 
 #include "fastnn.h"
 
-/* Run body(context, share, first, count) over ranges that make up 0, ..., total - 1, each but the last a
- * multiple of `unit` long. `work` is counted in operations of a matrix product: 1e11 a second. */
+/* Run body(context, share, first, count) over at most so many shares: ranges that make up 0, ...,
+ * total - 1, each but the last a multiple of `unit` long. How many shares pay, `fnn_team_size` of
+ * team.h says. */
 typedef void (*fnn_range)(void *context, int64_t share, int64_t first, int64_t count);
-void fnn_share_out(int64_t total, int64_t unit, double work, fnn_range body, void *context);
+void fnn_share_out(int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context);
 
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g);
+
+/* A product whose B is not packed: its elements lie at b + row * b_row + column * b_col, and there
+ * are `columns` of them in a row (the product may store more, up to whole vectors). Each share
+ * packs a few panels at a time, just before it uses them, in `room` elements of its own; there are
+ * so many for up to `shares`. */
+typedef struct {
+    const void *b;
+    int64_t b_row, b_col, columns;
+    void *panels;
+    int64_t room, shares;
+} fnn_unpacked;
+void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
+
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed);
 void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
@@ -28,9 +42,6 @@ void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t colu
 double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
 double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args);
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d);
-/* Steps over whole parameters, each part of which is done by the thread that has multiplied by these
- * columns of it (`fnn_shared_gemm`) and will again: it finds them in its own cache. */
-void fnn_shared_updates(const fnn_kernels *table, int64_t count, const fnn_update *updates,
-                        double work);
+void fnn_shared_update(const fnn_kernels *table, const fnn_update *u);
 
 #endif

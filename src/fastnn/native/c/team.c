@@ -31,7 +31,7 @@
 
 #include "subnormals.h"
 
-#define HOT_WORK 2e6  /* floating-point operations for which a region pays: workers are awake, */
+#define HOT_WORK 1.5e6  /* floating-point operations for which a region pays: workers are awake, */
 #define COLD_WORK 3e6 /* or asleep */
 #define ROUSE_WORK 4e6 /* of a training step, for which the workers are to be awake */
 #define PAUSES 100

@@ -1,15 +1,10 @@
-/* Optimizer steps over blocks of arrays. Plain loops: the compiler makes vectors of them.
+/* Optimizer steps over flat arrays. Plain loops: the compiler makes vectors of them.
  *
  * Formulas and the meaning of every hyper-parameter are Keras 3's; `hyper` holds them in the
  * order of the names at the head of each function. Decoupled weight decay comes first. */
 
-/* Row i of an array of a block, NULL staying NULL. */
-INLINE REAL *FN(update_row)(const fnn_update *u, const void *array, int64_t i) {
-    return array ? (REAL *)array + i * u->row : NULL;
-}
-
 /* learning_rate, momentum, nesterov, weight_decay; slots: velocity, if momentum is used. */
-INLINE void FN(sgd)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict velocity,
+static void FN(sgd)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict velocity,
                     const double *hyper) {
     const REAL rate = (REAL)hyper[0], momentum = (REAL)hyper[1];
     const REAL keep = (REAL)(1 - hyper[0] * hyper[3]);
@@ -29,7 +24,7 @@ INLINE void FN(sgd)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *r
 }
 
 /* learning_rate, rho, momentum, epsilon, weight_decay; slots: mean square, velocity if used. */
-INLINE void FN(rmsprop)(int64_t n, REAL *restrict p, const REAL *restrict g,
+static void FN(rmsprop)(int64_t n, REAL *restrict p, const REAL *restrict g,
                         REAL *restrict mean_square, REAL *restrict velocity, const double *hyper) {
     const REAL rate = (REAL)hyper[0], rho = (REAL)hyper[1], momentum = (REAL)hyper[2];
     const REAL rest = (REAL)(1 - hyper[1]), epsilon = (REAL)hyper[3];
@@ -49,7 +44,7 @@ INLINE void FN(rmsprop)(int64_t n, REAL *restrict p, const REAL *restrict g,
 }
 
 /* learning_rate, epsilon, weight_decay; slots: accumulator. */
-INLINE void FN(adagrad)(int64_t n, REAL *restrict p, const REAL *restrict g,
+static void FN(adagrad)(int64_t n, REAL *restrict p, const REAL *restrict g,
                         REAL *restrict accumulator, const double *hyper) {
     const REAL rate = (REAL)hyper[0], epsilon = (REAL)hyper[1];
     const REAL keep = (REAL)(1 - hyper[0] * hyper[2]);
@@ -59,11 +54,11 @@ INLINE void FN(adagrad)(int64_t n, REAL *restrict p, const REAL *restrict g,
     }
 }
 
-/* learning_rate, beta_1, beta_2, epsilon, step (from 1), weight_decay; slots: m, v. `rate` is the
- * learning rate with its correction for the step. */
-INLINE void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
-                     REAL *restrict v, const double *hyper, REAL rate) {
-    const REAL epsilon = (REAL)hyper[3];
+/* learning_rate, beta_1, beta_2, epsilon, step (from 1), weight_decay; slots: m, v. */
+static void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                     REAL *restrict v, const double *hyper) {
+    const double correction = sqrt(1 - pow(hyper[2], hyper[4])) / (1 - pow(hyper[1], hyper[4]));
+    const REAL rate = (REAL)(hyper[0] * correction), epsilon = (REAL)hyper[3];
     const REAL rest_1 = (REAL)(1 - hyper[1]), rest_2 = (REAL)(1 - hyper[2]);
     const REAL keep = (REAL)(1 - hyper[0] * hyper[5]);
     for (int64_t i = 0; i < n; i++) {
@@ -73,22 +68,13 @@ INLINE void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *
     }
 }
 
-INLINE double FN(adam_rate)(const double *hyper) {
-    return hyper[0] * sqrt(1 - pow(hyper[2], hyper[4])) / (1 - pow(hyper[1], hyper[4]));
-}
-
 static void FN(update)(const fnn_update *u) {
-    const REAL rate = u->kind == FNN_ADAM ? (REAL)FN(adam_rate)(u->hyper) : 0;
-    for (int64_t i = 0; i < u->rows; i++) {
-        REAL *p = FN(update_row)(u, u->parameter, i);
-        const REAL *g = FN(update_row)(u, u->gradient, i);
-        REAL *first = FN(update_row)(u, u->slots[0], i);
-        REAL *second = FN(update_row)(u, u->slots[1], i);
-        switch (u->kind) {
-        case FNN_SGD: FN(sgd)(u->columns, p, g, first, u->hyper); break;
-        case FNN_RMSPROP: FN(rmsprop)(u->columns, p, g, first, second, u->hyper); break;
-        case FNN_ADAGRAD: FN(adagrad)(u->columns, p, g, first, u->hyper); break;
-        case FNN_ADAM: FN(adam)(u->columns, p, g, first, second, u->hyper, rate); break;
-        }
+    const int64_t n = u->n;
+    void *p = u->parameter, *const *slots = u->slots;
+    switch (u->kind) {
+    case FNN_SGD: FN(sgd)(n, p, u->gradient, slots[0], u->hyper); break;
+    case FNN_RMSPROP: FN(rmsprop)(n, p, u->gradient, slots[0], slots[1], u->hyper); break;
+    case FNN_ADAGRAD: FN(adagrad)(n, p, u->gradient, slots[0], u->hyper); break;
+    case FNN_ADAM: FN(adam)(n, p, u->gradient, slots[0], slots[1], u->hyper); break;
     }
 }
