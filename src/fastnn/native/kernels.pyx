@@ -12,6 +12,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 import numpy as np
 
 from fastnn import _checks
+from fastnn.native.team import get_num_threads
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
@@ -21,6 +22,7 @@ cnp.import_array()
 
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
+    PACK_BYTES = 256 * 1024  # of larger kernels so much is packed at a time
 
 ctypedef fused real:
     float
@@ -171,12 +173,12 @@ cdef bint _operands_agree(x, kernel, bias):
     )
 
 
-cdef bint _result_fits(x, kernel, out):
+cdef bint _is_result_of(array, x, kernel):
+    """Whether `array` has the type and shape of the product of `x` and `kernel`."""
     return (
-        _is_array(out, 2, cnp.PyArray_TYPE(x))
-        and cnp.PyArray_DIM(out, 0) == cnp.PyArray_DIM(x, 0)
-        and cnp.PyArray_DIM(out, 1) == cnp.PyArray_DIM(kernel, 1)
-        and cnp.PyArray_ISWRITEABLE(out)
+        _is_array(array, 2, cnp.PyArray_TYPE(x))
+        and cnp.PyArray_DIM(array, 0) == cnp.PyArray_DIM(x, 0)
+        and cnp.PyArray_DIM(array, 1) == cnp.PyArray_DIM(kernel, 1)
     )
 
 
@@ -218,21 +220,22 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     if part.n == 0:
         return 0
     cdef double[STACK_DOUBLES] stack  # of doubles, to be aligned for either type
-    cdef int64_t size = (part.n + width - 1) // width * width * g.k * itemsize
-    if size <= 8 * STACK_DOUBLES:
-        part.b = stack
+    cdef fnn_unpacked rest
+    rest.b, rest.columns = b.data + direct * b.column * itemsize, part.n
+    rest.b_row, rest.b_col = b.row, b.column
+    rest.shares = get_num_threads()
+    rest.room = min(max(PACK_BYTES // (width * g.k * itemsize + 1), 1),
+                    (part.n + width - 1) // width) * width * g.k
+    if rest.room * itemsize <= 8 * STACK_DOUBLES:
+        rest.panels, rest.shares = stack, 1
     else:
-        packed = np.empty(size, np.int8)
-        part.b = &packed[0]
-    part.b_row = width
-    part.b_panel = width * g.k
+        packed = np.empty(rest.shares * rest.room * itemsize, np.int8)
+        rest.panels = &packed[0]
     part.c = <char *>g.c + direct * itemsize
     if g.bias != NULL:
         part.bias = <const char *>g.bias + direct * itemsize
     with nogil:
-        shared_pack(table, g.k, part.n, b.data + direct * b.column * itemsize, b.row, b.column,
-                    <void *>part.b)
-        shared_gemm(table, &part)
+        shared_packing_gemm(table, &part, &rest)
     return 0
 
 
@@ -271,7 +274,9 @@ def dense_forward(x, kernel, bias=None, activation="linear", *, alpha=None, out=
     code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
     if code is None or alpha is not None or code in (FNN_LEAKY_RELU, FNN_ELU):
         alpha = _checks.check_activation(activation, alpha)
-    if not _operands_agree(x, kernel, bias) or not (out is None or _result_fits(x, kernel, out)):
+    if not _operands_agree(x, kernel, bias) or not (
+        out is None or _is_result_of(out, x, kernel) and cnp.PyArray_ISWRITEABLE(out)
+    ):
         _checks.check_dense(x, kernel, bias, out)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
     if bias is not None and not (
@@ -322,7 +327,16 @@ cdef int _dense_backward(
 
 
 def dense_backward(grad, x, kernel, bias=None, activation="linear", *, alpha=None, y=None):
-    alpha = _checks.check_dense_backward(grad, x, kernel, bias, activation, alpha, y)
+    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
+    if (
+        code is None
+        or alpha is not None
+        or code in (FNN_LEAKY_RELU, FNN_ELU, FNN_STEP)
+        or not _operands_agree(x, kernel, bias)
+        or not _is_result_of(grad, x, kernel)
+        or not (y is None or _is_result_of(y, x, kernel))
+    ):
+        alpha = _checks.check_dense_backward(grad, x, kernel, bias, activation, alpha, y)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
     z = None
     if fnn_saves_input(ACTIVATION_CODES[activation]):

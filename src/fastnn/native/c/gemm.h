@@ -250,8 +250,7 @@ INLINE void FN(store_row_vector)(const fnn_gemm *g, int64_t column, vec sum, int
     FN(store_columns)((REAL *)g->c + column, relu ? FN(relu)(sum) : sum, columns);
 }
 
-static void FN(row)(const fnn_gemm *g) {
-    const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
+static void FN(near_row)(const fnn_gemm *g, int relu) {
     const REAL *b = g->b;
     for (int64_t column = 0; column < g->n; column += PANEL_WIDTH, b += g->b_panel) {
         vec sum[PANEL_VECTORS];
@@ -264,6 +263,44 @@ static void FN(row)(const fnn_gemm *g) {
             FN(store_row_vector)(g, column + LANES, sum[1], relu);
         }
     }
+}
+
+/* Where the rows of B, not packed, are further apart than NEAR_BYTES, they are read from end to
+ * end, a few at a time, while the sums wait in C: 1 x 1024 x 1024 takes 55 us so, 380 us panel by
+ * panel, each row of which is in another page. */
+#define NEAR_BYTES 2048
+#define ROWS_AT_ONCE 4
+
+INLINE void FN(add_rows)(const fnn_gemm *g, int64_t p, const int rows) {
+    const REAL *b = (const REAL *)g->b + p * g->b_row;
+    REAL *c = g->c;
+    vec a[ROWS_AT_ONCE];
+    UNROLL
+    for (int i = 0; i < rows; i++) a[i] = FN(splat)(((const REAL *)g->a)[(p + i) * g->a_col]);
+    for (int64_t j = 0; j < g->n; j += LANES) {
+        vec sum = p > 0 ? FN(load_columns)(c + j, g->n - j) : (vec){0};
+        UNROLL
+        for (int i = 0; i < rows; i++) sum += a[i] * FN(load)(b + i * g->b_row + j);
+        FN(store_columns)(c + j, sum, g->n - j);
+    }
+}
+
+static void FN(far_row)(const fnn_gemm *g, int relu) {
+    int64_t p = 0;
+    for (; p + ROWS_AT_ONCE <= g->k; p += ROWS_AT_ONCE) FN(add_rows)(g, p, ROWS_AT_ONCE);
+    for (; p < g->k; p++) FN(add_rows)(g, p, 1);
+    for (int64_t j = 0; j < g->n; j += LANES) {
+        const vec sum = FN(load_columns)((const REAL *)g->c + j, g->n - j);
+        FN(store_row_vector)(g, j, g->k > 0 ? sum : (vec){0}, relu);
+    }
+}
+
+static void FN(row)(const fnn_gemm *g) {
+    const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
+    if (g->b_row * (int64_t)sizeof(REAL) <= NEAR_BYTES)
+        FN(near_row)(g, relu);
+    else
+        FN(far_row)(g, relu);
     if (g->epilogue == FNN_STORE_ACTIVATION && !relu && g->activation != FNN_LINEAR)
         FN(activate)(g->activation, g->alpha, g->n, g->c, g->c);
 }

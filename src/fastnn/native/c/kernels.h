@@ -47,6 +47,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef THIN_ROWS
 #undef GATHER_AHEAD
 #undef ROW_CHAINS
+#undef NEAR_BYTES
+#undef ROWS_AT_ONCE
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
