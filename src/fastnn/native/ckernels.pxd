@@ -119,6 +119,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t tile_rows
         void (*gemm)(const fnn_gemm *) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
+        void (*row_dots)(int64_t, int64_t, const void *, const void *, int64_t, void *) noexcept nogil
         void (*activate)(fnn_activation, double, int64_t, const void *, void *) noexcept nogil
         void (*activate_gradient)(
             fnn_activation, double, int64_t, const void *, const void *, void *) noexcept nogil

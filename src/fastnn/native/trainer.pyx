@@ -22,10 +22,12 @@ from fastnn.native.ops cimport (
     CUSTOM,
     DENSE,
     DIRECT_ROW_BYTES,
+    DIRECT_TILES,
     DROPOUT,
     Op,
     Ops,
     address,
+    heed_signals,
     padded_row,
 )
 from fastnn.native.team cimport *
@@ -475,7 +477,7 @@ cdef class Trainer:
         g.bias, g.saved = op.bias, NULL
         g.activation, g.alpha = op.activation, op.alpha
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
-        if op.outputs * self.itemsize > DIRECT_ROW_BYTES and rows > self.table.tile_rows:
+        if op.outputs * self.itemsize > DIRECT_ROW_BYTES and rows > DIRECT_TILES * self.table.tile_rows:
             self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
@@ -639,6 +641,8 @@ cdef class Trainer:
                                 char *out) except -1 nogil:
         """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
         cdef fnn_gemm g
+        if rows == 1:
+            return self._backward_to_single_input(op, below, gradient, out)
         g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
         g.whole_m = rows
         g.a, g.a_row, g.a_col = gradient, op.row, 1
@@ -648,6 +652,14 @@ cdef class Trainer:
         g.activation, g.alpha = below.activation, below.alpha
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
+
+    cdef int _backward_to_single_input(self, Op *op, Op *below, const char *gradient,
+                                       char *out) except -1 nogil:
+        shared_row_dots(self.table, op.inputs, op.outputs, gradient, op.kernel, op.outputs, out)
+        if below.gradient_fused:
+            shared_activate_gradient(self.table, below.activation, below.alpha, op.inputs, out,
+                                     below.z, out)
+        return heed_signals(2.0 * op.inputs * op.outputs)
 
     # Update
 

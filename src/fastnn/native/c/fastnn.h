@@ -145,6 +145,9 @@ typedef struct {
     /* Copy B (k x n, strides b_row and b_col) into packed panels; `size` elements are written. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
 
+    /* c[j] = sum over p < k of a[p] b[j b_row + p], for j < n. */
+    void (*row_dots)(int64_t n, int64_t k, const void *a, const void *b, int64_t b_row, void *c);
+
     /* Element by element over n elements; y may be x. */
     void (*activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y);
     /* out = gradient * activation'(saved); out may be gradient. */

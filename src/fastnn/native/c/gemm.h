@@ -305,6 +305,25 @@ static void FN(row)(const fnn_gemm *g) {
         FN(activate)(g->activation, g->alpha, g->n, g->c, g->c);
 }
 
+/* c[j] = a . row j of B, for the gradient of a single row's input: to pack the transposed weights
+ * would take longer than the product. Two sums hide the wait for each addition. */
+static void FN(row_dots)(int64_t n, int64_t k, const void *a_, const void *b_, int64_t b_row,
+                         void *c_) {
+    const REAL *a = a_, *b = b_;
+    REAL *c = c_;
+    for (int64_t j = 0; j < n; j++, b += b_row) {
+        vec even = {0}, odd = {0};
+        int64_t p = 0;
+        for (; p + 2 * LANES <= k; p += 2 * LANES) {
+            even += FN(load)(a + p) * FN(load)(b + p);
+            odd += FN(load)(a + p + LANES) * FN(load)(b + p + LANES);
+        }
+        for (; p < k; p += LANES)
+            even += FN(load_columns)(a + p, k - p) * FN(load_columns)(b + p, k - p);
+        c[j] = FN(sum)(even + odd);
+    }
+}
+
 /* Whether rows of A lie so far apart that those of a tile compete for the same few lines of the
  * first-level cache (93 against 106 GFLOP/s at 2048 x 2048 x 2048), and are used often enough for
  * a copy of them to pay. */

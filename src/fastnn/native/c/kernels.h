@@ -16,6 +16,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .tile_rows = TILE_ROWS,
     .gemm = FN(gemm),
     .pack = FN(pack),
+    .row_dots = FN(row_dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
     .softmax = FN(softmax),

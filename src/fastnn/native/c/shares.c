@@ -160,6 +160,27 @@ void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void 
     fnn_share_out(fnn_team_size(COPY_WORK * (double)(k * n)), n, table->panel_width, pack_columns, &args);
 }
 
+typedef struct {
+    const fnn_kernels *table;
+    int64_t k;
+    const void *a, *b;
+    int64_t b_row;
+    void *c;
+} dots_args;
+
+static void row_dots(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const dots_args *d = context;
+    d->table->row_dots(count, d->k, d->a, from(d->table, d->b, first * d->b_row), d->b_row,
+                       into(d->table, d->c, first));
+}
+
+void fnn_shared_row_dots(const fnn_kernels *table, int64_t n, int64_t k, const void *a,
+                         const void *b, int64_t b_row, void *c) {
+    dots_args args = {table, k, a, b, b_row, c};
+    fnn_share_out(fnn_team_size(2.0 * (double)n * (double)k), n, CACHE_LINE, row_dots, &args);
+}
+
 /* Element by element */
 
 typedef struct {
