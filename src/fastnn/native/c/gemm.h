@@ -63,7 +63,9 @@ INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t a_col, co
     vec bj[PANEL_VECTORS];
     /* Where the steps are whole rows apart, the hardware does not foresee them. */
     __builtin_prefetch(a[0] + PREFETCH_STEPS * a_col);
-    __builtin_prefetch(b + PREFETCH_STEPS * b_row);
+    UNROLL
+    for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
+        __builtin_prefetch((const char *)(b + PREFETCH_STEPS * b_row) + byte);
     UNROLL
     for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
     UNROLL
