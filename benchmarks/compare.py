@@ -114,7 +114,10 @@ def _write(options: argparse.Namespace, where: dict[str, Any], measured: list[Re
         results.save(options.json, where, measured)
     if options.markdown:
         isa = f", {where['isa']}" if where["isa"] != where["available"][0] else ""
-        readme.rewrite(f"{where['threads']} thread(s){isa}", report.markdown(where, measured))
+        block = f"{where['threads']} thread(s){isa}"
+        readme.rewrite(block, report.markdown(where, measured))
+        if not isa:
+            readme.rewrite(f"summary, {block}", report.summary_table(where, measured))
     if options.picture:
         pictures.draw(options.picture, where, measured)
     if options.save_baseline:

@@ -1,10 +1,10 @@
-"""Puts what was measured between its marks in README.md."""
+"""Puts what was measured between its marks in README.md, or in benchmarks/README.md."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+FILES = (Path(__file__).parents[1] / "README.md", Path(__file__).parent / "README.md")
 
 
 def rewrite(block: str, text: str) -> None:
@@ -13,14 +13,16 @@ def rewrite(block: str, text: str) -> None:
     Raises
     ------
     ValueError
-        If the marks are missing.
+        If neither file has the marks.
     """
     begin, end = f"<!-- benchmark {block}: begin -->", f"<!-- benchmark {block}: end -->"
-    before, found, rest = README.read_text().partition(begin)
-    _, also_found, after = rest.partition(end)
-    if not found or not also_found:
-        raise ValueError(f"README.md needs the lines {begin} and {end} where the text is to go")
-    README.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    for file in FILES:
+        before, found, rest = file.read_text().partition(begin)
+        _, also_found, after = rest.partition(end)
+        if found and also_found:
+            file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+            return
+    raise ValueError(f"a README.md needs the lines {begin} and {end} where the text is to go")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

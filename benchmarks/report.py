@@ -1,4 +1,4 @@
-"""What the comparison says: lines on the screen, and tables for README.md."""
+"""What the comparison says: lines on the screen, and tables for the READMEs."""
 
 from __future__ import annotations
 
@@ -48,21 +48,44 @@ def line(result: Result, processors: int) -> str:
     return f"{result.task:<15}{result.case:<31}{'  '.join(cells)}"
 
 
+def _ratios(results: Sequence[Result]) -> dict[str, list[float]]:
+    """Return the ratios to the fastest other contender of each task that has any."""
+    ratios: dict[str, list[float]] = {}
+    for result in results:
+        if (ratio := result.best_ratio()) is not None:
+            ratios.setdefault(result.task, []).append(ratio)
+    return ratios
+
+
 def summary(results: Sequence[Result]) -> str:
     """Return the geometric mean and the extremes of the ratios of each task."""
     lines = [""]
-    for task in dict.fromkeys(result.task for result in results):
-        of_task = [result.best_ratio() for result in results if result.task == task]
-        if ratios := [ratio for ratio in of_task if ratio is not None]:
-            lines.append(
-                f"{task:<15}geometric mean {geometric_mean(ratios):.2f}, "
-                f"from {min(ratios):.2f} to {max(ratios):.2f}"
-            )
+    for task, ratios in _ratios(results).items():
+        lines.append(
+            f"{task:<15}geometric mean {geometric_mean(ratios):.2f}, "
+            f"from {min(ratios):.2f} to {max(ratios):.2f}"
+        )
     return "\n".join(lines)
 
 
+def summary_table(machine: dict[str, Any], results: Sequence[Result]) -> str:
+    """Return the same as a table, for README.md."""
+    rows = [
+        [
+            TITLES[task],
+            f"{sum(ratio >= 1 for ratio in ratios)} of {len(ratios)}",
+            f"{geometric_mean(ratios):.2f}",
+            f"{min(ratios):.2f}",
+            f"{max(ratios):.2f}",
+        ]
+        for task, ratios in _ratios(results).items()
+    ]
+    header = ["ratio to the fastest other contender", "ahead in", "mean", "least", "most"]
+    return f"{machines.sentence(machine)}\n\n{readme.table(header, rows)}"
+
+
 def markdown(machine: dict[str, Any], results: Sequence[Result]) -> str:
-    """Return the tables for README.md."""
+    """Return the tables of all times, for benchmarks/README.md."""
     parts = [f"{machines.sentence(machine)} {EXPLANATION}"]
     for task in dict.fromkeys(result.task for result in results):
         of_task = [result for result in results if result.task == task]
