@@ -270,6 +270,26 @@ def test_training_of_large_and_small_shapes(isa, dtype, rows, widths):
     )
 
 
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "widths"),
+    [(1700, 1501, (20, 30, 5)), (700, 513, (9, 17, 3)), (1200, 1100, (600, 512, 4))],
+)
+def test_training_of_batches_that_are_worked_on_in_parts(rows, batch_size, widths, ordered, dtype):
+    def make():
+        names = ("relu", "softmax")
+        return make_program(widths, dtype, names, dropout=0.3, regularizer=regularizers.L2(1e-3))
+
+    data = make_data(np.random.default_rng(8), rows, widths[0], widths[-1], dtype, "labels", True)
+    loss = losses.SparseCategoricalCrossentropy()
+    optimizer = optimizers.SGD(0.01, momentum=0.9, global_clipnorm=0.5)
+    names = ("accuracy",)
+    assert_same_training(
+        dtype, make, data, loss, "softmax", optimizer, batch_size, ordered=ordered, names=names
+    )
+
+
 def test_training_without_bias_and_with_frozen_parameters():
     def make():
         program = make_program((5, 8, 8, 2), "float64", ("relu", "elu", "linear"), bias=False)

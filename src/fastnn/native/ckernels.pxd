@@ -63,6 +63,7 @@ cdef extern from "c/fastnn.h" nogil:
         const void *saved
         int64_t saved_row
         int64_t whole_m
+        int add
 
     ctypedef struct fnn_dropout:
         int64_t rows, columns
@@ -129,7 +130,7 @@ cdef extern from "c/fastnn.h" nogil:
         double (*loss)(const fnn_loss_args *) noexcept nogil
         double (*metric)(const fnn_metric_args *) noexcept nogil
         void (*update)(const fnn_update *) noexcept nogil
-        void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *) noexcept nogil
+        void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *, int) noexcept nogil
         void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil
         double (*sum_of_squares)(int64_t, const void *) noexcept nogil

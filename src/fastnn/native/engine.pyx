@@ -129,7 +129,7 @@ cdef class NativeEngine:
         g.n, g.k = op.outputs if op.to_result else self.ops.stored(op.outputs), op.inputs
         g.b, g.b_row = op.panels, self.ops.table.panel_width
         g.b_panel = g.b_row * op.inputs
-        g.a_col, g.bias, g.saved = 1, op.bias, NULL
+        g.a_col, g.bias, g.saved, g.add = 1, op.bias, NULL, 0
         g.epilogue, g.activation, g.alpha = FNN_STORE_ACTIVATION, op.activation, op.alpha
 
     cdef int _renew_panels(self) except -1:

@@ -207,7 +207,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     if b.column == 1 and (g.n * itemsize <= 2048 or g.m <= table.tile_rows):
         direct = g.n - g.n % table.vector_width
     cdef fnn_gemm part = g[0]
-    part.whole_m = g.m
+    part.whole_m, part.add = g.m, 0
     cdef char[::1] packed
     if direct > 0:
         part.n = direct
@@ -322,7 +322,7 @@ cdef int _dense_backward(
         g.c, g.c_row = &grad_kernel[0, 0], units
         _product(table, &g, b)
     if grad_bias is not None and units > 0:
-        shared_column_sums(table, n, units, &dz[0, 0], units, &grad_bias[0])
+        shared_column_sums(table, n, units, &dz[0, 0], units, &grad_bias[0], False)
     return 0
 
 

@@ -37,7 +37,7 @@ cdef void shared_gather(
     void *out, int64_t out_row) noexcept nogil
 cdef void shared_column_sums(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
-    void *out) noexcept nogil
+    void *out, bint add) noexcept nogil
 cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil
 cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil

@@ -33,7 +33,7 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, int64_t, int64_t, const void *, const int64_t *, void *,
         int64_t)
     void fnn_shared_column_sums(
-        const fnn_kernels *, int64_t, int64_t, const void *, int64_t, void *)
+        const fnn_kernels *, int64_t, int64_t, const void *, int64_t, void *, int)
     double fnn_shared_loss(const fnn_kernels *, const fnn_loss_args *)
     double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
     void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
@@ -149,9 +149,9 @@ cdef void shared_gather(
 
 
 cdef void shared_column_sums(
-    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row, void
-    *out) noexcept nogil:
-    fnn_shared_column_sums(table, rows, columns, x, x_row, out)
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
+    void *out, bint add) noexcept nogil:
+    fnn_shared_column_sums(table, rows, columns, x, x_row, out, add)
 
 
 cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil:

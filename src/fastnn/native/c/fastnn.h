@@ -78,6 +78,7 @@ typedef struct {
     int64_t saved_row; /* whichever `fnn_saves_input` says                              */
     int64_t whole_m;   /* m of the product that this one is a part of: the order of sums, and so
                           their rounding, depends on it and on nothing else */
+    int add;           /* to what C holds */
 } fnn_gemm;
 
 typedef struct {
@@ -165,7 +166,9 @@ typedef struct {
 
     void (*update)(const fnn_update *u);
 
-    void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out);
+    /* out = sums over the rows of x, or plus these if `add`. */
+    void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out,
+                        int add);
     void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
                    int64_t out_row);
     void (*dropout)(const fnn_dropout *d);

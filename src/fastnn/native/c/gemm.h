@@ -11,9 +11,9 @@
  * blocks of ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
  * read from the cache once per tile, and B as a whole once per row block.
  *
- * Epilogues other than "add the bias", relu and its gradient let the tile go through a small buffer: it
- * stays in the first-level cache, costs as much as one or two steps of k, and keeps the vector
- * functions out of the tiles' code. */
+ * Epilogues other than "add the bias", relu and its gradient let the tile go through a small
+ * buffer: it stays in the first-level cache, costs as much as one or two steps of k, and keeps the
+ * vector functions out of the tiles' code. */
 
 #include "scratch.h"
 
@@ -59,7 +59,8 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
 
 /* One step along k: a row of B times a column of A. */
 INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t a_col, const REAL *b,
-                          int64_t b_row, vec (*sums)[PANEL_VECTORS], const int rows, const int vectors) {
+                          int64_t b_row, vec (*sums)[PANEL_VECTORS], const int rows,
+                          const int vectors) {
     vec bj[PANEL_VECTORS];
     /* Where the steps are whole rows apart, the hardware does not foresee them. */
     __builtin_prefetch(a[0] + PREFETCH_STEPS * a_col);
@@ -197,8 +198,9 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
 #undef LIST_TILES
 #undef DEFINE_THIN_TILES
 
-/* All tiles of one panel over the rows `first` to `last` of C, of which `a` holds those of A. The rows are shared out evenly: 32 rows
- * are 11 + 11 + 10, not 12 + 12 + 8, since short tiles do less per load. */
+/* All tiles of one panel over the rows `first` to `last` of C, for which `a` has those of A. The
+ * rows are shared out evenly: 32 rows are 11 + 11 + 10, not 12 + 12 + 8, since short tiles do less
+ * per load. */
 static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_t first,
                       int64_t last, int64_t column) {
     const int64_t rows = last - first;
@@ -346,7 +348,7 @@ static void FN(spread_rows)(const fnn_gemm *g, int64_t row, int64_t rows, int64_
 #define SPREAD_ROW (REDUCTION + LANES)
 
 static void FN(gemm)(const fnn_gemm *g) {
-    if (g->whole_m == 1 && g->epilogue != FNN_STORE_GRADIENT) {
+    if (g->whole_m == 1 && g->epilogue != FNN_STORE_GRADIENT && !g->add) {
         FN(row)(g);
         return;
     }
@@ -362,7 +364,7 @@ static void FN(gemm)(const fnn_gemm *g) {
     do {
         t.k = g->k - k0 < reduction ? g->k - k0 : reduction;
         const int last_block = k0 + t.k == g->k;
-        t.accumulate = k0 > 0;
+        t.accumulate = k0 > 0 || g->add;
         t.relu = relu && last_block;
         t.relu_gradient = relu_gradient && last_block;
         t.finish = buffered && last_block ? g : NULL;

@@ -114,8 +114,8 @@ INLINE void FN(store_row)(REAL *p, vec v, int64_t columns, int64_t storable) {
 }
 
 /* As categorical_from_logits, for row i of narrow ones, of which the exponentials are there. */
-INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, const FN(narrow_rows) *narrow, REAL inverse,
-                                   FN(logit_rows) *rows, int64_t i) {
+INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, const FN(narrow_rows) *narrow,
+                                   REAL inverse, FN(logit_rows) *rows, int64_t i) {
     REAL weight = 1;
     vec target;
     if (r->t) {

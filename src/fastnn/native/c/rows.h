@@ -1,10 +1,10 @@
 /* The small passes around the products: gathering a batch, sums, penalties, clipping, dropout. */
 
 static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
-                            void *out_) {
+                            void *out_, int add) {
     const REAL *x = x_;
     REAL *restrict out = out_;
-    memset(out, 0, (size_t)columns * sizeof(REAL));
+    if (!add) memset(out, 0, (size_t)columns * sizeof(REAL));
     for (int64_t i = 0; i < rows; i++, x += x_row)
         for (int64_t j = 0; j < columns; j++) out[j] += x[j];
 }
@@ -29,7 +29,8 @@ static void FN(gather)(int64_t rows, int64_t columns, const void *x, const int64
         const REAL *row = (const REAL *)((const char *)x + order[i] * bytes);
         int64_t j = 0;
         for (; j + LANES <= columns; j += LANES) FN(store)(out + j, FN(load)(row + j));
-        if (j < columns) FN(store_part)(out + j, columns - j, FN(load_part)(row + j, columns - j, (vec){0}));
+        if (j < columns)
+            FN(store_columns)(out + j, FN(load_columns)(row + j, columns - j), columns - j);
     }
 }
 

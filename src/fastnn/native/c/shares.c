@@ -157,7 +157,8 @@ static void pack_columns(void *context, int64_t share, int64_t first, int64_t co
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed) {
     pack_args args = {table, k, b, b_row, b_col, packed};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)(k * n)), n, table->panel_width, pack_columns, &args);
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)(k * n)),
+                  n, table->panel_width, pack_columns, &args);
 }
 
 typedef struct {
@@ -214,7 +215,8 @@ void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double a
 void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
                                   int64_t n, const void *gradient, const void *saved, void *out) {
     activation_args args = {table, kind, alpha, gradient, saved, out};
-    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, activate_gradient, &args);
+    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n),
+                  n, CACHE_LINE, activate_gradient, &args);
 }
 
 typedef struct {
@@ -248,6 +250,7 @@ typedef struct {
     const int64_t *order;
     void *out;
     int64_t out_row;
+    int add;
 } rows_args;
 
 static void gather(void *context, int64_t share, int64_t first, int64_t count) {
@@ -259,7 +262,7 @@ static void gather(void *context, int64_t share, int64_t first, int64_t count) {
 
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                        const int64_t *order, void *out, int64_t out_row) {
-    rows_args args = {table, rows, columns, x, 0, order, out, out_row};
+    rows_args args = {table, rows, columns, x, 0, order, out, out_row, 0};
     fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)), rows, 1, gather, &args);
 }
 
@@ -267,13 +270,14 @@ static void column_sums(void *context, int64_t share, int64_t first, int64_t cou
     (void)share;
     const rows_args *r = context;
     r->table->column_sums(r->rows, count, from(r->table, r->x, first), r->x_row,
-                          into(r->table, r->out, first));
+                          into(r->table, r->out, first), r->add);
 }
 
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
-                            int64_t x_row, void *out) {
-    rows_args args = {table, rows, columns, x, x_row, NULL, out, 0};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)), columns, CACHE_LINE, column_sums, &args);
+                            int64_t x_row, void *out, int add) {
+    rows_args args = {table, rows, columns, x, x_row, NULL, out, 0, add};
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)),
+                  columns, CACHE_LINE, column_sums, &args);
 }
 
 typedef struct {
@@ -294,7 +298,8 @@ static void dropout(void *context, int64_t share, int64_t first, int64_t count) 
 
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d) {
     dropout_args args = {table, d};
-    fnn_share_out(fnn_team_size(DROPOUT_WORK * (double)(d->rows * d->columns)), d->rows, 1, dropout, &args);
+    fnn_share_out(fnn_team_size(DROPOUT_WORK * (double)(d->rows * d->columns)),
+                  d->rows, 1, dropout, &args);
 }
 
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a

@@ -40,7 +40,7 @@ void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                        const int64_t *order, void *out, int64_t out_row);
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
-                            int64_t x_row, void *out);
+                            int64_t x_row, void *out, int add);
 double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
 double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args);
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d);

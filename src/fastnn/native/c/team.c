@@ -15,9 +15,9 @@
  * Other load: where a worker is displaced in the middle of its task, the caller waits for
  * milliseconds. So an account is kept of the time that regions save against doing all of their
  * tasks on the caller, as far as its own tell. When it is in debt by MOST_DEBT the team rests, so
- * that regions run on their caller alone: for REST_SECONDS, twice
- * as long if that comes again soon after, up to LONGEST_REST. So does a second thread that comes with a
- * region of its own while one is under way, for then the processors are taken already. */
+ * that regions run on their caller alone: for REST_SECONDS, twice as long if that comes again soon
+ * after, up to LONGEST_REST. It rests too when a second thread comes with a region of its own while
+ * one is under way, for then the processors are taken already. */
 
 #define _GNU_SOURCE
 
@@ -31,9 +31,11 @@
 
 #include "subnormals.h"
 
-#define HOT_WORK 1.5e6  /* floating-point operations for which a region pays: workers are awake, */
-#define COLD_WORK 3e6 /* or asleep */
-#define ROUSE_WORK 4e6 /* of a training step, for which the workers are to be awake */
+/* Floating-point operations from which on a region pays whose workers are awake, or asleep; and
+ * those of a training step from which on they should be awake. */
+#define HOT_WORK 1.5e6
+#define COLD_WORK 3e6
+#define ROUSE_WORK 4e6
 #define PAUSES 100
 #define IDLE_SECONDS 200e-6
 #define MOST_DEBT 300e-6
@@ -137,7 +139,7 @@ static void await_work(void) {
     }
     pthread_mutex_lock(&team.mutex);
     atomic_fetch_add(&team.sleepers, 1);
-    /* A caller publishes tasks first and looks for sleepers then; here it is the other way round. */
+    /* A caller publishes tasks first and looks for sleepers then; here it is the other way. */
     while ((uint32_t)atomic_load(&team.ticket) == 0) pthread_cond_wait(&team.wake, &team.mutex);
     atomic_fetch_sub(&team.sleepers, 1);
     pthread_mutex_unlock(&team.mutex);
@@ -231,14 +233,14 @@ static void run_region(int64_t tasks, fnn_task run, void *context) {
 
 void fnn_run_team(int64_t tasks, fnn_task run, void *context) {
     const int size = inside ? 1 : bound();
-    if (tasks > 1 && size > 1 && !atomic_flag_test_and_set_explicit(&team.busy, memory_order_acquire)) {
+    const int shareable = tasks > 1 && size > 1;
+    if (shareable && !atomic_flag_test_and_set_explicit(&team.busy, memory_order_acquire)) {
         recruit(size - 1);
         run_region(tasks, run, context);
         atomic_flag_clear_explicit(&team.busy, memory_order_release);
         return;
     }
-    if (tasks > 1 && size > 1) /* a rival is there */
-        atomic_store(&team.rest_until, seconds() + REST_SECONDS);
+    if (shareable) atomic_store(&team.rest_until, seconds() + REST_SECONDS); /* a rival is there */
     for (int64_t task = 0; task < tasks; task++) run(context, task);
 }
 
