@@ -22,7 +22,8 @@ cnp.import_array()
 
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
-    PACK_BYTES = 256 * 1024  # of larger kernels so much is packed at a time
+    PACK_BYTES = 256 * 1024  # of larger kernels so much is packed at a time, unless there are
+    MANY_ROWS = 512          # of x, which would have to pass by each time
 
 ctypedef fused real:
     float
@@ -224,8 +225,12 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     rest.b, rest.columns = b.data + direct * b.column * itemsize, part.n
     rest.b_row, rest.b_col = b.row, b.column
     rest.shares = get_num_threads()
-    rest.room = min(max(PACK_BYTES // (width * g.k * itemsize + 1), 1),
-                    (part.n + width - 1) // width) * width * g.k
+    cdef int64_t panels = (part.n + width - 1) // width
+    if rest.shares > 1:
+        panels = (panels + rest.shares - 1) // rest.shares
+    if g.m < MANY_ROWS:
+        panels = min(panels, max(PACK_BYTES // (width * g.k * itemsize + 1), 1))
+    rest.room = panels * width * g.k
     if rest.room * itemsize <= 8 * STACK_DOUBLES:
         rest.panels, rest.shares = stack, 1
     else:
