@@ -40,7 +40,7 @@
 #define IDLE_SECONDS 200e-6
 #define MOST_DEBT 300e-6
 #define MOST_CREDIT 200e-6 /* what was saved long ago does not count */
-#define REST_SECONDS 0.02
+#define REST_SECONDS 0.005
 #define LONGEST_REST 0.64
 #define CALM 10 /* lengths of the last rest after which one counts as the first again */
 
