@@ -24,6 +24,8 @@ cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
     PACK_BYTES = 256 * 1024  # of larger kernels so much is packed at a time, unless there are
     MANY_ROWS = 512          # of x, which would have to pass by each time
+    DIRECT_VECTORS = 16      # longest rows of kernels that are read unpacked, unless
+    DIRECT_TILES = 8         # no more tiles than these read them
 
 ctypedef fused real:
     float
@@ -200,12 +202,14 @@ cdef struct Operand:
 cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
-    Whole vectors of B's rows can be read where they are; up to rows of 2 kB that is as fast as
-    packed. The last columns, short of a vector, are packed, so that nothing outside is read.
+    Whole vectors of B's rows can be read where they are; short rows as fast as packed ones. (The
+    steps of a panel down long rows fall on the same few lines of the first-level cache.) The last
+    columns, short of a vector, are packed, so that nothing outside is read.
     """
     cdef int64_t width = table.panel_width, itemsize = table.itemsize
     cdef int64_t direct = 0
-    if b.column == 1 and (g.n * itemsize <= 2048 or g.m <= table.tile_rows):
+    cdef bint long_rows = g.n > DIRECT_VECTORS * table.vector_width
+    if b.column == 1 and not (long_rows and g.m > DIRECT_TILES * table.tile_rows):
         direct = g.n - g.n % table.vector_width
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0
@@ -234,8 +238,8 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     if rest.room * itemsize <= 8 * STACK_DOUBLES:
         rest.panels, rest.shares = stack, 1
     else:
-        packed = np.empty(rest.shares * rest.room * itemsize, np.int8)
-        rest.panels = &packed[0]
+        packed = np.empty(rest.shares * rest.room * itemsize + 64, np.int8)
+        rest.panels = &packed[-<size_t>&packed[0] % 64]  # whole vectors lie in one cache line
     part.c = <char *>g.c + direct * itemsize
     if g.bias != NULL:
         part.bias = <const char *>g.bias + direct * itemsize

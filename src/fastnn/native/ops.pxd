@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 from fastnn.native.ckernels cimport fnn_activation, fnn_gemm, fnn_kernels
 
 cdef enum:
-    DIRECT_ROW_BYTES = 2048    # longest rows of weights that are read unpacked,
+    DIRECT_VECTORS = 16        # longest rows of weights that are read unpacked,
     DIRECT_TILES = 8           # unless no more tiles than these read them
 
 cdef enum Kind:

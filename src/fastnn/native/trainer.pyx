@@ -21,8 +21,8 @@ from fastnn.native.ops cimport (
     ACTIVATION,
     CUSTOM,
     DENSE,
-    DIRECT_ROW_BYTES,
     DIRECT_TILES,
+    DIRECT_VECTORS,
     DROPOUT,
     Op,
     Ops,
@@ -512,7 +512,8 @@ cdef class Trainer:
         g.bias, g.saved = op.bias, NULL
         g.activation, g.alpha = op.activation, op.alpha
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
-        if op.outputs * self.itemsize > DIRECT_ROW_BYTES and rows > DIRECT_TILES * self.table.tile_rows:
+        cdef bint long_rows = op.outputs > DIRECT_VECTORS * self.table.vector_width
+        if long_rows and rows > DIRECT_TILES * self.table.tile_rows:
             self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
