@@ -478,7 +478,7 @@ def get(identifier: Any) -> ActivationFunction:
     Examples
     --------
     >>> get("relu"), get(LeakyReLU), get(None)
-    (ReLU(), LeakyReLU(negative_slope=0.01), Linear())
+    (ReLU(), LeakyReLU(), Linear())
     >>> get("rleu")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
