@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import _naming, layers, regularizers
+from fastnn import _naming, initializers, layers, regularizers
 from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Layer
 from fastnn.models import Sequential
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
@@ -201,7 +201,7 @@ class TestBuild:
             assert parameter.value.ctypes.data % 64 == 0
 
     def test_all_or_nothing(self):
-        class Failing(layers.initializers.Initializer):
+        class Failing(initializers.Initializer):
             def __call__(self, shape, dtype="float32"):
                 raise ArithmeticError("no values today")
 

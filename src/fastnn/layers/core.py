@@ -1,0 +1,220 @@
+"""The layers that every network has: its input, dense layers, activations, reshaping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import activations, initializers, regularizers
+from fastnn._validation import feature_shape, whole_number
+from fastnn.layers._layer import Layer, Shape, features_of, row_width
+from fastnn.program import ActivationOp, DenseOp, Op
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastnn.activations import ActivationFunction
+    from fastnn.initializers import Initializer
+    from fastnn.regularizers import Regularizer
+
+
+class Input(Layer):
+    """The shape of one sample, where a model begins.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Without the number of samples: ``(4,)``, ``(28, 28)``.
+    name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn import Input, Sequential
+    >>> from fastnn.layers import Dense
+    >>> Sequential([Input(shape=(4,)), Dense(3)]).output_shape
+    (None, 3)
+    """
+
+    def __init__(self, shape: Sequence[int], name: str | None = None) -> None:
+        super().__init__(name=name)
+        self._given_shape = feature_shape(shape, "shape")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def lower(self, input_shape: Shape) -> list[Op]:
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        assert self._given_shape is not None
+        return {"name": self.name, "shape": list(self._given_shape)}
+
+
+class Dense(Layer):
+    """Fully connected layer: ``y = activation(x @ kernel + bias)``.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+    activation : str, class, ActivationFunction or config, optional
+        Default: linear.
+    use_bias : bool, default True
+    kernel_initializer : str, class, Initializer or config, default "glorot_uniform"
+    bias_initializer : str, class, Initializer or config, default "zeros"
+    kernel_regularizer, bias_regularizer : str, class, Regularizer or config, optional
+        Penalty added to the training loss.
+    **options
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+
+    Attributes
+    ----------
+    kernel : ndarray of shape (features, units)
+        Read-only view, always current; assign an array of that shape to set it.
+    bias : ndarray of shape (units,), or None
+        Likewise; None without `use_bias`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, out of range or unknown.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense
+    >>> model = Sequential([Dense(3, activation="softmax", input_dim=8)])
+    >>> model.layers[0].kernel.shape
+    (8, 3)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        self.units = whole_number(units, "units")
+        self.activation: ActivationFunction = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
+        self.bias_initializer: Initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
+        self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        super().__init__(**options)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        features = row_width(self, input_shape)
+        if self._build_shape is not None and self._build_shape[-1] != features:
+            raise ValueError(
+                f"{self._title} expects inputs of shape (n, {self._build_shape[-1]}), "
+                f"got (n, {features})"
+            )
+        return (None, self.units)
+
+    def build(self, input_shape: Shape) -> None:
+        self.add_weight(
+            name="kernel",
+            shape=(row_width(self, input_shape), self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        if self.use_bias:
+            self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+            )
+
+    def lower(self, input_shape: Shape) -> list[Op]:
+        kernel, bias = self._weights["kernel"], self._weights.get("bias")
+        return [DenseOp(row_width(self, input_shape), self.units, kernel, bias, self.activation)]
+
+    @property
+    def kernel(self) -> np.ndarray:
+        return self._value("kernel")
+
+    @kernel.setter
+    def kernel(self, value: ArrayLike) -> None:
+        self._assign("kernel", value)
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        return self._value("bias") if self.use_bias else None
+
+    @bias.setter
+    def bias(self, value: ArrayLike) -> None:
+        if not self.use_bias:
+            raise ValueError(f"{self._title} has no bias: make it with use_bias=True")
+        self._assign("bias", value)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+        }
+
+
+class Activation(Layer):
+    """An activation on its own: ``y = activation(x)``.
+
+    Parameters
+    ----------
+    activation : str, class, ActivationFunction or config
+    **options
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+    """
+
+    def __init__(self, activation: Any, **options: Any) -> None:
+        self.activation: ActivationFunction = activations.get(activation)
+        super().__init__(**options)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (None, row_width(self, input_shape))
+
+    def lower(self, input_shape: Shape) -> list[Op]:
+        if is_identity(self.activation):
+            return []
+        width = row_width(self, input_shape)
+        return [ActivationOp(width, width, self.activation)]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": activations.serialize(self.activation)}
+
+
+class Flatten(Layer):
+    """Makes one row of each sample, in C order: (n, 28, 28) becomes (n, 784).
+
+    Parameters
+    ----------
+    **options
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (None, features_of(input_shape))
+
+    def lower(self, input_shape: Shape) -> list[Op]:
+        return []  # the program works on flat rows from the start
+
+
+def is_identity(activation: ActivationFunction) -> bool:
+    """Whether `activation` returns its input."""
+    return activation.builtin and activation.name == "linear"
