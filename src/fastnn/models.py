@@ -395,6 +395,43 @@ class Sequential(FastCall):
         """
         layers.assign_weights(self.weights, weights, f"model '{self.name}'")
 
+    def optimized(self) -> Sequential:
+        """Return a model for inference that does the same with less.
+
+        Layers that act in training only are left out, and batch normalisation, normalisation and
+        rescaling are folded into the dense layer before them, if that has no activation, or else
+        after them.
+
+        Returns
+        -------
+        Sequential
+            A new model, built and not compiled. Its outputs are those of this one to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the model does not know the shape of its input yet.
+
+        Examples
+        --------
+        >>> from fastnn import Sequential
+        >>> from fastnn.layers import Activation, BatchNormalization, Dense, Dropout
+        >>> stack = [Dense(8, input_dim=4), BatchNormalization(), Activation("relu"), Dropout(0.1)]
+        >>> model = Sequential([*stack, Dense(3)]).optimized()
+        >>> [type(layer).__name__ for layer in model.layers]
+        ['Dense', 'Activation', 'Dense']
+        """
+        from fastnn._folding import folded
+
+        shape = self._resolve_shape()
+        self._ready()
+        parts = folded(self._layers)
+        stack = [Input(_sample(shape)), *(part.layer for part in parts)]
+        engine = self._engine_class.name
+        model = Sequential(stack, name=self.name, dtype=self.dtype, engine=engine)
+        model.set_weights([weight for part in parts for weight in part.weights])
+        return model
+
     # Compiling
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None) -> None:
