@@ -113,24 +113,7 @@ cdef extern from "c/fastnn.h" nogil:
         void *slots[2]
         const double *hyper
 
-    ctypedef enum fnn_layer_kind:
-        FNN_PRELU
-        FNN_MAXOUT
-        FNN_EMBEDDING
-        FNN_LAYER_NORMALIZATION
-        FNN_RMS_NORMALIZATION
-        FNN_UNIT_NORMALIZATION
-        FNN_BATCH_NORMALIZATION
-        FNN_NORMALIZATION
-        FNN_RESCALING
-        FNN_GAUSSIAN_NOISE
-        FNN_GAUSSIAN_DROPOUT
-        FNN_ALPHA_DROPOUT
-        FNN_ACTIVITY_REGULARIZATION
-        FNN_SIMPLE_RNN
-
     ctypedef struct fnn_layer:
-        fnn_layer_kind kind
         int64_t rows, inputs, outputs
         int64_t first, count
         const double *options
@@ -158,6 +141,8 @@ cdef extern from "c/fastnn.h" nogil:
         FNN_BY_COLUMNS
 
     ctypedef struct fnn_layer_steps:
+        const char *name
+        const char *options
         void (*forward)(const fnn_layer *) noexcept nogil
         double (*penalty)(const fnn_layer *) noexcept nogil
         void (*weight_gradients)(const fnn_layer *) noexcept nogil
@@ -187,7 +172,7 @@ cdef extern from "c/fastnn.h" nogil:
         void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *, int) noexcept nogil
         void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil
-        fnn_layer_steps layers[1]
+        const fnn_layer_steps *const *layers
         void (*add_matrices)(
             int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
         double (*sum_of_squares)(int64_t, const void *) noexcept nogil

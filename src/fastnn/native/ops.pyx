@@ -54,24 +54,6 @@ cdef extern from *:
 cdef enum:
     PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache
 
-# For each kernel of `fastnn.program.LayerOp` its code, and its options in the order of C.
-LAYERS = {
-    "prelu": (FNN_PRELU, ()),
-    "maxout": (FNN_MAXOUT, ("pieces",)),
-    "embedding": (FNN_EMBEDDING, ("columns",)),
-    "layer_normalization": (FNN_LAYER_NORMALIZATION, ("epsilon",)),
-    "rms_normalization": (FNN_RMS_NORMALIZATION, ("epsilon",)),
-    "unit_normalization": (FNN_UNIT_NORMALIZATION, ()),
-    "batch_normalization": (FNN_BATCH_NORMALIZATION, ("momentum", "epsilon")),
-    "normalization": (FNN_NORMALIZATION, ("epsilon",)),
-    "rescaling": (FNN_RESCALING, ("scale", "offset")),
-    "gaussian_noise": (FNN_GAUSSIAN_NOISE, ("stddev",)),
-    "gaussian_dropout": (FNN_GAUSSIAN_DROPOUT, ("rate",)),
-    "alpha_dropout": (FNN_ALPHA_DROPOUT, ("rate",)),
-    "activity_regularization": (FNN_ACTIVITY_REGULARIZATION, ("l1", "l2")),
-    "simple_rnn": (FNN_SIMPLE_RNN, ("steps", "activation", "return_sequences")),
-}
-
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
 cdef double LAYER_FLOPS = 20      # of a product, in the time of one element of a layer
@@ -112,6 +94,33 @@ cdef int heed_signals(double flops) except -1 nogil:
         with gil:
             PyErr_CheckSignals()
     return 0
+
+
+cdef const fnn_layer_steps *steps_of(const fnn_kernels *table, str kernel) except NULL:
+    """Return the steps of a kernel of `fastnn.program.LayerOp`."""
+    cdef const fnn_layer_steps *const *layer = table.layers
+    while layer[0] != NULL:
+        if layer[0].name.decode() == kernel:
+            return layer[0]
+        layer += 1
+    raise ValueError(
+        f"layer kernel must be one of {', '.join(layer_kernels())}, got {kernel!r}: add it to the "
+        "layers in kernels.h"
+    )
+
+
+cdef list option_names(const fnn_layer_steps *steps):
+    return [] if steps.options == NULL else steps.options.decode().split()
+
+
+def layer_kernels():
+    """Return the options of each kernel of `fastnn.program.LayerOp`, in the order of C, by name."""
+    cdef const fnn_layer_steps *const *layer = kernels_for(sizeof(float)).layers
+    options = {}
+    while layer[0] != NULL:
+        options[layer[0].name.decode()] = option_names(layer[0])
+        layer += 1
+    return options
 
 
 cdef class Ops:
@@ -179,11 +188,10 @@ cdef class Ops:
         return 0
 
     cdef int _fill_layer(self, Op *op, source) except -1:
-        code, names = LAYERS[source.kernel]
-        options = numpy.array(_numbers([source.options[name] for name in names]), numpy.float64)
+        op.steps = steps_of(self.table, source.kernel)
+        values = [source.options[name] for name in option_names(op.steps)]
+        options = numpy.array(_numbers(values), numpy.float64)
         addresses = [0 if p is None else p.array.ctypes.data for p in source.weights]
-        op.steps = &self.table.layers[<int>code]
-        op.layer.kind = code
         op.layer.inputs, op.layer.outputs = source.inputs, source.outputs
         op.layer.options = <const double *>self._keep(options)
         op.layer.option_count = len(options)

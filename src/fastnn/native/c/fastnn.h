@@ -136,29 +136,9 @@ typedef struct {
     const double *hyper; /* hyper-parameters, in the order given in updates.h */
 } fnn_update;
 
-/* Layers that are neither dense nor an activation. */
-typedef enum {
-    FNN_PRELU,
-    FNN_MAXOUT,
-    FNN_EMBEDDING,
-    FNN_LAYER_NORMALIZATION,
-    FNN_RMS_NORMALIZATION,
-    FNN_UNIT_NORMALIZATION,
-    FNN_BATCH_NORMALIZATION,
-    FNN_NORMALIZATION,
-    FNN_RESCALING,
-    FNN_GAUSSIAN_NOISE,
-    FNN_GAUSSIAN_DROPOUT,
-    FNN_ALPHA_DROPOUT,
-    FNN_ACTIVITY_REGULARIZATION,
-    FNN_SIMPLE_RNN,
-    FNN_LAYERS
-} fnn_layer_kind;
-
-/* What such a layer works on. Which weights and options each has, and in what order, layers.h and
- * recurrent.h say at its head. */
+/* What a layer works on that is neither dense nor an activation. Which weights and options each has,
+ * and in what order, is said at its head, in layers.h and its kin. */
 typedef struct {
-    fnn_layer_kind kind;
     int64_t rows, inputs, outputs;
     int64_t first, count; /* the rows or columns to work on, as the `fnn_split` of the step says */
     const double *options;
@@ -187,6 +167,8 @@ typedef enum { FNN_WHOLE, FNN_BY_ROWS, FNN_BY_COLUMNS } fnn_split;
 
 /* The steps of a layer, in the order in which a training step takes them; some are NULL. */
 typedef struct {
+    const char *name;
+    const char *options; /* their names in `fastnn.program.LayerOp`, in the order of their numbers */
     void (*forward)(const fnn_layer *l);
     double (*penalty)(const fnn_layer *l);       /* added to the loss, summed over the rows */
     void (*weight_gradients)(const fnn_layer *l);
@@ -234,7 +216,7 @@ typedef struct {
     void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
                    int64_t out_row);
     void (*dropout)(const fnn_dropout *d);
-    fnn_layer_steps layers[FNN_LAYERS];
+    const fnn_layer_steps *const *layers; /* all that there are, ended by NULL */
     /* y = a + b, row by row; y may be a or b. */
     void (*add_matrices)(int64_t rows, int64_t columns, const void *a, int64_t a_row, const void *b,
                      int64_t b_row, void *y, int64_t y_row);

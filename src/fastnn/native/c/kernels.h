@@ -13,6 +13,25 @@
 #include "normalization.h"
 #include "recurrent.h"
 
+/* The kernels of `fastnn.program.LayerOp`, ended by NULL. */
+static const fnn_layer_steps *const FN(layers)[] = {
+    &FN(prelu_steps),
+    &FN(maxout_steps),
+    &FN(embedding_steps),
+    &FN(layer_normalization_steps),
+    &FN(rms_normalization_steps),
+    &FN(unit_normalization_steps),
+    &FN(batch_normalization_steps),
+    &FN(normalization_steps),
+    &FN(rescaling_steps),
+    &FN(gaussian_noise_steps),
+    &FN(gaussian_dropout_steps),
+    &FN(alpha_dropout_steps),
+    &FN(activity_regularization_steps),
+    &FN(simple_rnn_steps),
+    NULL,
+};
+
 const fnn_kernels FN(fnn_kernels) = {
     .itemsize = sizeof(REAL),
     .vector_width = LANES,
@@ -31,23 +50,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .column_sums = FN(column_sums),
     .gather = FN(gather),
     .dropout = FN(dropout),
-    .layers =
-        {
-            [FNN_PRELU] = PRELU_STEPS,
-            [FNN_MAXOUT] = MAXOUT_STEPS,
-            [FNN_EMBEDDING] = EMBEDDING_STEPS,
-            [FNN_LAYER_NORMALIZATION] = LAYER_NORMALIZATION_STEPS,
-            [FNN_RMS_NORMALIZATION] = RMS_NORMALIZATION_STEPS,
-            [FNN_UNIT_NORMALIZATION] = UNIT_NORMALIZATION_STEPS,
-            [FNN_BATCH_NORMALIZATION] = BATCH_NORMALIZATION_STEPS,
-            [FNN_NORMALIZATION] = NORMALIZATION_STEPS,
-            [FNN_RESCALING] = RESCALING_STEPS,
-            [FNN_GAUSSIAN_NOISE] = GAUSSIAN_NOISE_STEPS,
-            [FNN_GAUSSIAN_DROPOUT] = GAUSSIAN_DROPOUT_STEPS,
-            [FNN_ALPHA_DROPOUT] = ALPHA_DROPOUT_STEPS,
-            [FNN_ACTIVITY_REGULARIZATION] = ACTIVITY_REGULARIZATION_STEPS,
-            [FNN_SIMPLE_RNN] = SIMPLE_RNN_STEPS,
-        },
+    .layers = FN(layers),
     .add_matrices = FN(add_matrices),
     .sum_of_squares = FN(sum_of_squares),
     .sum_of_magnitudes = FN(sum_of_magnitudes),
@@ -85,20 +88,6 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SELU_SATURATION
 #undef UNIT_LIMIT
 #undef COLUMN_SUMS
-#undef PRELU_STEPS
-#undef MAXOUT_STEPS
-#undef EMBEDDING_STEPS
-#undef LAYER_NORMALIZATION_STEPS
-#undef RMS_NORMALIZATION_STEPS
-#undef UNIT_NORMALIZATION_STEPS
-#undef BATCH_NORMALIZATION_STEPS
-#undef NORMALIZATION_STEPS
-#undef RESCALING_STEPS
-#undef GAUSSIAN_NOISE_STEPS
-#undef GAUSSIAN_DROPOUT_STEPS
-#undef ALPHA_DROPOUT_STEPS
-#undef ACTIVITY_REGULARIZATION_STEPS
-#undef SIMPLE_RNN_STEPS
 
 #undef REAL
 #undef INT

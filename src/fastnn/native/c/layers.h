@@ -84,10 +84,11 @@ static void FN(prelu_input_gradient)(const fnn_layer *l) {
     }
 }
 
-#define PRELU_STEPS                                                                              \
-    {.forward = FN(prelu), .weight_gradients = FN(prelu_weight_gradients),                       \
-     .input_gradient = FN(prelu_input_gradient), .forward_by = FNN_BY_ROWS,                      \
-     .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(prelu_steps) = {
+    .name = "prelu", .forward = FN(prelu), .weight_gradients = FN(prelu_weight_gradients),
+    .input_gradient = FN(prelu_input_gradient), .forward_by = FNN_BY_ROWS,
+    .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_ROWS,
+};
 
 /* Maxout: column u of y is the largest of columns u, u + outputs, u + 2 outputs, ... of x. The
  * gradient goes to the first of the largest. */
@@ -125,9 +126,10 @@ static void FN(maxout_input_gradient)(const fnn_layer *l) {
     }
 }
 
-#define MAXOUT_STEPS                                                                             \
-    {.forward = FN(maxout), .input_gradient = FN(maxout_input_gradient),                         \
-     .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(maxout_steps) = {
+    .name = "maxout", .options = "pieces", .forward = FN(maxout),
+    .input_gradient = FN(maxout_input_gradient), .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS,
+};
 
 /* Embedding: each column of x is either passed on, or holds row numbers of a table, and that row
  * takes its place. Options, for each column: number of its table or -1, rows and columns of it
@@ -209,10 +211,12 @@ static void FN(embedding_input_gradient)(const fnn_layer *l) {
     }
 }
 
-#define EMBEDDING_STEPS                                                                          \
-    {.forward = FN(embedding), .weight_gradients = FN(embedding_weight_gradients),               \
-     .input_gradient = FN(embedding_input_gradient), .forward_by = FNN_BY_ROWS,                  \
-     .weights_by = FNN_WHOLE, .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(embedding_steps) = {
+    .name = "embedding", .options = "columns", .forward = FN(embedding),
+    .weight_gradients = FN(embedding_weight_gradients),
+    .input_gradient = FN(embedding_input_gradient), .forward_by = FNN_BY_ROWS,
+    .weights_by = FNN_WHOLE, .input_by = FNN_BY_ROWS,
+};
 
 /* Rescaling: y = scale x + offset. Options: the scales of all columns, then their offsets. */
 
@@ -243,9 +247,11 @@ static void FN(rescaling_input_gradient)(const fnn_layer *l) {
     }
 }
 
-#define RESCALING_STEPS                                                                          \
-    {.forward = FN(rescaling), .input_gradient = FN(rescaling_input_gradient),                   \
-     .forward_by = FNN_BY_COLUMNS, .input_by = FNN_BY_COLUMNS}
+static const fnn_layer_steps FN(rescaling_steps) = {
+    .name = "rescaling", .options = "scale offset", .forward = FN(rescaling),
+    .input_gradient = FN(rescaling_input_gradient), .forward_by = FNN_BY_COLUMNS,
+    .input_by = FNN_BY_COLUMNS,
+};
 
 /* Activity regularization: y = x, and a penalty l1 |x| + l2 x^2. Options: l1, l2. */
 
@@ -278,7 +284,8 @@ static void FN(activity_input_gradient)(const fnn_layer *l) {
     }
 }
 
-#define ACTIVITY_REGULARIZATION_STEPS                                                            \
-    {.forward = FN(copy_rows), .penalty = FN(activity_penalty),                                  \
-     .input_gradient = FN(activity_input_gradient), .forward_by = FNN_BY_ROWS,                   \
-     .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(activity_regularization_steps) = {
+    .name = "activity_regularization", .options = "l1 l2", .forward = FN(copy_rows),
+    .penalty = FN(activity_penalty), .input_gradient = FN(activity_input_gradient),
+    .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS,
+};

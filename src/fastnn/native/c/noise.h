@@ -93,9 +93,10 @@ static void FN(copy_gradients)(const fnn_layer *l) {
                (size_t)l->inputs * sizeof(REAL));
 }
 
-#define GAUSSIAN_NOISE_STEPS                                                                     \
-    {.forward = FN(gaussian_noise), .input_gradient = FN(copy_gradients),                        \
-     .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(gaussian_noise_steps) = {
+    .name = "gaussian_noise", .options = "stddev", .forward = FN(gaussian_noise),
+    .input_gradient = FN(copy_gradients), .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS,
+};
 
 /* Gaussian dropout: y = x (1 + sqrt(rate / (1 - rate)) n). Options: rate. */
 
@@ -124,9 +125,11 @@ static void FN(gaussian_dropout_input_gradient)(const fnn_layer *l) {
         FN(gaussian_factors)(l, i, FN(gradient_of)(l, i), FN(input_gradient_of)(l, i));
 }
 
-#define GAUSSIAN_DROPOUT_STEPS                                                                   \
-    {.forward = FN(gaussian_dropout), .input_gradient = FN(gaussian_dropout_input_gradient),     \
-     .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(gaussian_dropout_steps) = {
+    .name = "gaussian_dropout", .options = "rate", .forward = FN(gaussian_dropout),
+    .input_gradient = FN(gaussian_dropout_input_gradient), .forward_by = FNN_BY_ROWS,
+    .input_by = FNN_BY_ROWS,
+};
 
 /* Alpha dropout: y = a x + b, where x is kept, else a d + b, with d the negative saturation of selu
  * and a, b such that mean and variance stay. Options: rate. */
@@ -164,6 +167,8 @@ static void FN(alpha_dropout_input_gradient)(const fnn_layer *l) {
         FN(alpha_row)(l, i, FN(gradient_of)(l, i), FN(input_gradient_of)(l, i), 0, 0);
 }
 
-#define ALPHA_DROPOUT_STEPS                                                                      \
-    {.forward = FN(alpha_dropout), .input_gradient = FN(alpha_dropout_input_gradient),           \
-     .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS}
+static const fnn_layer_steps FN(alpha_dropout_steps) = {
+    .name = "alpha_dropout", .options = "rate", .forward = FN(alpha_dropout),
+    .input_gradient = FN(alpha_dropout_input_gradient), .forward_by = FNN_BY_ROWS,
+    .input_by = FNN_BY_ROWS,
+};

@@ -129,17 +129,22 @@ static void FN(rms_norm_input)(const fnn_layer *l) { FN(row_norm_input_gradient)
 static void FN(unit_norm)(const fnn_layer *l) { FN(normalise_rows)(l, FN(UNIT)); }
 static void FN(unit_norm_input)(const fnn_layer *l) { FN(row_norm_input_gradient)(l, FN(UNIT)); }
 
-#define LAYER_NORMALIZATION_STEPS                                                                \
-    {.forward = FN(layer_norm), .weight_gradients = FN(layer_norm_weights),                      \
-     .input_gradient = FN(layer_norm_input), .forward_by = FNN_BY_ROWS,                          \
-     .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_ROWS, .room_of_row = FN(two)}
-#define RMS_NORMALIZATION_STEPS                                                                  \
-    {.forward = FN(rms_norm), .weight_gradients = FN(rms_norm_weights),                          \
-     .input_gradient = FN(rms_norm_input), .forward_by = FNN_BY_ROWS,                            \
-     .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_ROWS, .room_of_row = FN(two)}
-#define UNIT_NORMALIZATION_STEPS                                                                 \
-    {.forward = FN(unit_norm), .input_gradient = FN(unit_norm_input),                            \
-     .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS, .room_of_row = FN(two)}
+static const fnn_layer_steps FN(layer_normalization_steps) = {
+    .name = "layer_normalization", .options = "epsilon", .forward = FN(layer_norm),
+    .weight_gradients = FN(layer_norm_weights), .input_gradient = FN(layer_norm_input),
+    .forward_by = FNN_BY_ROWS, .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_ROWS,
+    .room_of_row = FN(two),
+};
+static const fnn_layer_steps FN(rms_normalization_steps) = {
+    .name = "rms_normalization", .options = "epsilon", .forward = FN(rms_norm),
+    .weight_gradients = FN(rms_norm_weights), .input_gradient = FN(rms_norm_input),
+    .forward_by = FNN_BY_ROWS, .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_ROWS,
+    .room_of_row = FN(two),
+};
+static const fnn_layer_steps FN(unit_normalization_steps) = {
+    .name = "unit_normalization", .forward = FN(unit_norm), .input_gradient = FN(unit_norm_input),
+    .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS, .room_of_row = FN(two),
+};
 
 /* Of columns: y = (x - mean) r scale + offset.
  *
@@ -246,11 +251,12 @@ static void FN(batch_norm_renew)(const fnn_layer *l) {
     FN(follow)(l, 3, FN(column_room)(l, 1));
 }
 
-#define BATCH_NORMALIZATION_STEPS                                                                \
-    {.forward = FN(batch_norm), .weight_gradients = FN(batch_norm_weights),                      \
-     .input_gradient = FN(batch_norm_input), .renew = FN(batch_norm_renew),                      \
-     .forward_by = FNN_BY_COLUMNS, .weights_by = FNN_BY_COLUMNS, .input_by = FNN_BY_COLUMNS,     \
-     .room_besides = FN(batch_norm_room)}
+static const fnn_layer_steps FN(batch_normalization_steps) = {
+    .name = "batch_normalization", .options = "momentum epsilon", .forward = FN(batch_norm),
+    .weight_gradients = FN(batch_norm_weights), .input_gradient = FN(batch_norm_input),
+    .renew = FN(batch_norm_renew), .forward_by = FNN_BY_COLUMNS, .weights_by = FNN_BY_COLUMNS,
+    .input_by = FNN_BY_COLUMNS, .room_besides = FN(batch_norm_room),
+};
 
 /* By a given mean and variance: r = 1 / max(sqrt(variance), epsilon). Options: epsilon. Weights:
  * mean, variance. */
@@ -280,6 +286,8 @@ static void FN(normalization_input)(const fnn_layer *l) {
     }
 }
 
-#define NORMALIZATION_STEPS                                                                      \
-    {.forward = FN(normalization), .input_gradient = FN(normalization_input),                    \
-     .forward_by = FNN_BY_COLUMNS, .input_by = FNN_BY_COLUMNS}
+static const fnn_layer_steps FN(normalization_steps) = {
+    .name = "normalization", .options = "epsilon", .forward = FN(normalization),
+    .input_gradient = FN(normalization_input), .forward_by = FNN_BY_COLUMNS,
+    .input_by = FNN_BY_COLUMNS,
+};

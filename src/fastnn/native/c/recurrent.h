@@ -167,8 +167,9 @@ static void FN(simple_rnn_input)(const fnn_layer *l) {
     }
 }
 
-#define SIMPLE_RNN_STEPS                                                                         \
-    {.forward = FN(simple_rnn), .weight_gradients = FN(simple_rnn_weights),                      \
-     .input_gradient = FN(simple_rnn_input), .forward_by = FNN_WHOLE, .weights_by = FNN_WHOLE,   \
-     .input_by = FNN_WHOLE, .room_of_row = FN(rnn_room_of_row),                                  \
-     .room_besides = FN(rnn_room_besides)}
+static const fnn_layer_steps FN(simple_rnn_steps) = {
+    .name = "simple_rnn", .options = "steps activation return_sequences", .forward = FN(simple_rnn),
+    .weight_gradients = FN(simple_rnn_weights), .input_gradient = FN(simple_rnn_input),
+    .forward_by = FNN_WHOLE, .weights_by = FNN_WHOLE, .input_by = FNN_WHOLE,
+    .room_of_row = FN(rnn_room_of_row), .room_besides = FN(rnn_room_besides),
+};
