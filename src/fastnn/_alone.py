@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._validation import numeric_array, rows
+from fastnn._validation import feature_shape, numeric_array, rows
 from fastnn.layers._layer import build_layers, features_of
 from fastnn.native.engine import NativeEngine
 from fastnn.program import Program
@@ -27,7 +27,7 @@ def call_layer(layer: Layer, x: ArrayLike, training: bool) -> np.ndarray:
     given = numeric_array(x, "x")
     if given.ndim < 2:
         raise ValueError(f"{layer._title} expects x of shape (n, ...), got {given.shape}")
-    shape: Shape = (None, *given.shape[1:])
+    shape: Shape = (None, *feature_shape(given.shape[1:], "the shape of a sample of x"))
     output_shape = layer.compute_output_shape(shape)
     dtype = _dtype(layer)
     if not layer.built:
