@@ -35,8 +35,7 @@ class Embedding(Layer):
     embeddings_initializer : str, class, Initializer or config, default "uniform"
     embeddings_regularizer : str, class, Regularizer or config, optional
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`. (The shape of the
-        input is given by ``input_shape`` or ``input_length`` here.)
+        ``name``, ``trainable``, ``input_shape``: see `Layer`.
 
     Attributes
     ----------
