@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn._validation import whole_number
 from fastnn.callbacks import Callback, LambdaCallback
+from fastnn.layers import every_layer
 from fastnn.models import Sequential
 from fastnn.native.team import get_num_threads, use_threads
 from fastnn.utils import generator, own_generator
@@ -153,7 +154,7 @@ def _checked_models(models: Sequence[Sequential]) -> list[Sequential]:
     for model in chosen:
         if not isinstance(model, Sequential):
             raise TypeError(f"fit_many expects Sequential models, got {type(model).__name__}")
-        for layer in model.layers:
+        for layer in every_layer(model.layers):
             if id(layer) in owners:
                 raise ValueError(
                     f"models that are trained at once must not share layers: '{layer.name}' is in "

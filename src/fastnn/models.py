@@ -174,6 +174,7 @@ class Sequential(FastCall):
                 f"layers of a model need names of their own, got '{layer.name}' a second time: "
                 "give one of them another with name=..."
             )
+        layers.check_each_once([*self._layers, layer])
         self._check_addition(layer)
         if not self._trainable:
             layer.trainable = False

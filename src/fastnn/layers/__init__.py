@@ -15,7 +15,14 @@ array([[0.6, 0.8]], dtype=float32)
 from __future__ import annotations
 
 from fastnn._registry import Registry
-from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers
+from fastnn.layers._layer import (
+    Layer,
+    Shape,
+    assign_weights,
+    build_layers,
+    check_each_once,
+    every_layer,
+)
 from fastnn.layers.core import Activation, Dense, Flatten, Input, Reshape, is_identity
 from fastnn.layers.embedding import CategoricalEmbedding, Embedding
 from fastnn.layers.normalization import (
@@ -89,7 +96,9 @@ __all__ = [
     "UnitNormalization",
     "assign_weights",
     "build_layers",
+    "check_each_once",
     "deserialize",
+    "every_layer",
     "get",
     "is_identity",
     "serialize",

@@ -136,6 +136,11 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement backward(gradient, x, y)")
 
+    @property
+    def _inner(self) -> Sequence[Layer]:
+        """Layers that this one is made of."""
+        return ()
+
     def check_inputs(self, x: np.ndarray) -> None:
         """Raise ValueError if values of `x`, flat rows of the model's input, will not do.
 
@@ -320,9 +325,8 @@ def build_layers(layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype) -
         shape = input_shape
         for layer in layers:
             output_shape = layer.compute_output_shape(shape)
-            if layer.built:
-                _check_dtype(layer, dtype)
-            else:
+            _check_dtype(layer, dtype)
+            if not layer.built:
                 layer._declare(shape)
             shape = output_shape
         _allocate(fresh, dtype)
@@ -333,7 +337,8 @@ def build_layers(layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype) -
 
 
 def _allocate(layers: Sequence[Layer], dtype: np.dtype) -> None:
-    parameters = [parameter for layer in layers for parameter in layer.weights]
+    declared = [pair for layer in layers for pair in layer._declared()]
+    parameters = [parameter for parameter, _ in declared]
     if not parameters:
         return
     size = Layout(parameters, dtype).size * dtype.itemsize
@@ -341,15 +346,30 @@ def _allocate(layers: Sequence[Layer], dtype: np.dtype) -> None:
     largest = max(parameter.size for parameter in parameters) * np.dtype(np.float64).itemsize
     check_memory(size + largest, "the model")
     block = ParameterBlock(parameters, dtype)
-    for layer in layers:
-        for parameter, initializer in layer._declared():
-            parameter.array[...] = initializer(parameter.shape, dtype)
+    for parameter, initializer in declared:
+        parameter.array[...] = initializer(parameter.shape, dtype)
     block.touch()
+
+
+def every_layer(layers: Sequence[Layer]) -> list[Layer]:
+    """Return `layers` and those that they are made of."""
+    return [each for layer in layers for each in (layer, *every_layer(layer._inner))]
+
+
+def check_each_once(layers: Sequence[Layer]) -> None:
+    """Raise ValueError if one layer is in two places of `layers`, or of the blocks among them."""
+    seen: set[int] = set()
+    for layer in every_layer(layers):
+        if id(layer) in seen:
+            raise ValueError(
+                f"{layer._title} is in two places of one model: make a layer for each of them"
+            )
+        seen.add(id(layer))
 
 
 def _check_dtype(layer: Layer, dtype: np.dtype) -> None:
     for parameter in layer.weights:
-        if parameter.value.dtype != dtype:
+        if parameter.block is not None and parameter.value.dtype != dtype:
             raise ValueError(
                 f"{layer._title} was built in {parameter.value.dtype} and cannot serve a model "
                 f"of {dtype}: make the models of one dtype, or copy the layer's weights"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastnn.layers._layer import Layer, Shape, features_of
+from fastnn.layers._layer import Layer, Shape, check_each_once, features_of
 from fastnn.program import AddOp, BranchOp, Op, Parameter
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fastnn.initializers import Initializer
 
 
@@ -18,7 +20,7 @@ class Residual(Layer):
     Parameters
     ----------
     layers : sequence of Layer
-        At least one; the last gives the shape that goes into the first.
+        At least one, each once; the last gives the shape that goes into the first.
     **options
         ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
 
@@ -37,9 +39,11 @@ class Residual(Layer):
     """
 
     def __init__(self, layers: Sequence[Layer], **options: Any) -> None:
-        self.layers = list(layers)
+        self.layers = list(layers) if isinstance(layers, Sequence) else []
         if not self.layers or not all(isinstance(layer, Layer) for layer in self.layers):
-            raise TypeError(f"Residual expects a sequence of layers, got {layers!r}")
+            raise TypeError(f"Residual expects a sequence of layers such as a list, got {layers!r}")
+        check_each_once(self.layers)
+        self._fresh: list[Layer] = []
         super().__init__(**options)
         if not self.trainable:
             self.trainable = False
@@ -61,8 +65,11 @@ class Residual(Layer):
             yield input_shape
 
     def build(self, input_shape: Shape) -> None:
+        # Those that are built already keep their weights, as they would in a model.
+        self._fresh = [layer for layer in self.layers if not layer.built]
         for layer, shape in zip(self.layers, self._shapes(input_shape), strict=False):
-            layer._declare(shape)
+            if not layer.built:
+                layer._declare(shape)
 
     def lower(self, input_shape: Shape) -> list[Op]:
         width = features_of(input_shape)
@@ -70,6 +77,13 @@ class Residual(Layer):
         for layer, shape in zip(self.layers, self._shapes(input_shape), strict=False):
             ops += layer.lower(shape)
         return [*ops, AddOp(width, width)]
+
+    @property
+    def _inner(self) -> Sequence[Layer]:
+        return self.layers
+
+    def check_inputs(self, x: np.ndarray) -> None:
+        self.layers[0].check_inputs(x)
 
     @property
     def weights(self) -> list[Parameter]:
@@ -88,12 +102,13 @@ class Residual(Layer):
             layer.trainable = self._trainable
 
     def _declared(self) -> list[tuple[Parameter, Initializer]]:
-        return [pair for layer in self.layers for pair in layer._declared()]
+        return [pair for layer in self._fresh for pair in layer._declared()]
 
     def _forget(self) -> None:
         super()._forget()
-        for layer in self.layers:
+        for layer in self._fresh:
             layer._forget()
+        self._fresh = []
 
     def get_config(self) -> dict[str, Any]:
         from fastnn.layers import serialize
