@@ -51,7 +51,8 @@ class PReLU(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self._build_shape is not None and self._build_shape[1:] != input_shape[1:]:
             raise ValueError(
-                f"{self._title} expects inputs of shape {self._build_shape}, got {input_shape}"
+                f"{self._title} expects samples of shape {self._build_shape[1:]}, "
+                f"got samples of shape {input_shape[1:]}"
             )
         return input_shape
 
