@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import activations, initializers, regularizers
 from fastnn._validation import feature_shape, whole_number
 from fastnn.layers._layer import Layer, Shape, features_of, row_width
-from fastnn.program import ActivationOp, DenseOp, Op
+from fastnn.program import ActivationOp, DenseOp, LayerOp, Op
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -67,6 +67,9 @@ class Dense(Layer):
     bias_initializer : str, class, Initializer or config, default "zeros"
     kernel_regularizer, bias_regularizer : str, class, Regularizer or config, optional
         Penalty added to the training loss.
+    activity_regularizer : str, class, L1, L2, L1L2 or config, optional
+        Penalty on the output: see `ActivityRegularization`, which stands for it in the program. A
+        softmax or sigmoid at the end is then no longer fused with its cross-entropy.
     **options
         ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
 
@@ -100,6 +103,7 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         **options: Any,
     ) -> None:
         self.units = whole_number(units, "units")
@@ -109,6 +113,8 @@ class Dense(Layer):
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        self.activity_regularizer: Regularizer | None = regularizers.get(activity_regularizer)
+        _check_known(self.activity_regularizer)
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -137,7 +143,9 @@ class Dense(Layer):
 
     def lower(self, input_shape: Shape) -> list[Op]:
         kernel, bias = self._weights["kernel"], self._weights.get("bias")
-        return [DenseOp(row_width(self, input_shape), self.units, kernel, bias, self.activation)]
+        width = row_width(self, input_shape)
+        dense = DenseOp(width, self.units, kernel, bias, self.activation)
+        return [dense, *activity_ops(self.activity_regularizer, self.units)]
 
     @property
     def kernel(self) -> np.ndarray:
@@ -167,7 +175,23 @@ class Dense(Layer):
             "bias_initializer": initializers.serialize(self.bias_initializer),
             "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
         }
+
+
+def _check_known(regularizer: Regularizer | None) -> None:
+    """Raise ValueError if the penalty is not one that the program has for activities."""
+    known = regularizers.L1, regularizers.L2, regularizers.L1L2
+    if regularizer is not None and not isinstance(regularizer, known):
+        raise ValueError(f"activity_regularizer must be L1, L2 or L1L2, got {regularizer!r}")
+
+
+def activity_ops(regularizer: Regularizer | None, width: int) -> list[Op]:
+    """Return the op that penalises outputs of this width, if there is anything to penalise."""
+    if regularizer is None or not (regularizer.l1 or regularizer.l2):
+        return []
+    options = {"l1": regularizer.l1, "l2": regularizer.l2}
+    return [LayerOp("activity_regularization", width, width, (), options)]
 
 
 class Activation(Layer):
@@ -234,6 +258,10 @@ class Reshape(Layer):
     """
 
     def __init__(self, target_shape: Sequence[int], **options: Any) -> None:
+        if not isinstance(target_shape, Sequence):
+            raise TypeError(
+                f"target_shape must be a sequence of sizes such as (3, 4), got {target_shape!r}"
+            )
         sizes = [None if size == -1 else size for size in target_shape]
         if sizes.count(None) > 1:
             raise ValueError(f"only one size may be -1, got target_shape={target_shape!r}")
