@@ -127,6 +127,7 @@ LAYERS = [
     LayerCase(Input((5,), name="example"), (5,), (5,), 0),
     LayerCase(Dense(3, "tanh", name="example"), (5,), (3,), 18),
     LayerCase(Dense(3, use_bias=False, name="example"), (5,), (3,), 15),
+    LayerCase(Dense(3, "tanh", activity_regularizer="l1_l2", name="example"), (5,), (3,), 18),
     LayerCase(Activation("tanh", name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.5, seed=7, name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.2, seed=8, name="example"), (4, 3), (4, 3), 0),
@@ -568,7 +569,10 @@ def test_no_gradient_no_change(setup, engine):
     model.optimizer.weight_decay = 0.0
     x, y = setup.data()
     before = model.get_weights()
-    penalised = any(isinstance(layer, ActivityRegularization) for layer in model.layers)
+    penalised = any(
+        isinstance(layer, ActivityRegularization) or getattr(layer, "activity_regularizer", None)
+        for layer in model.layers
+    )
     model.train_on_batch(x, y, sample_weight=np.zeros(ROWS))
     for old, new, parameter in zip(before, model.get_weights(), model.weights, strict=True):
         if parameter.trainable and not penalised:
