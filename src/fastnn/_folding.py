@@ -14,22 +14,15 @@ import numpy as np
 
 from fastnn.layers import (
     Activation,
-    ActivityRegularization,
-    AlphaDropout,
     BatchNormalization,
     Dense,
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
     Layer,
     Normalization,
     Rescaling,
     Residual,
     is_identity,
 )
-
-OF_TRAINING = (ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise)
-"""Layers that pass on their input in inference."""
+from fastnn.program import training_only
 
 
 class Part(NamedTuple):
@@ -51,7 +44,7 @@ def folded(stack: Sequence[Layer]) -> list[Part]:
     parts: list[Part] = []
     waiting: list[tuple[Affine, Part]] = []
     for layer in stack:
-        if isinstance(layer, OF_TRAINING):
+        if only_trains(layer):
             continue
         affine = affine_of(layer)
         if affine is not None and not waiting and parts and is_linear(parts[-1].layer):
@@ -68,6 +61,13 @@ def folded(stack: Sequence[Layer]) -> list[Part]:
             waiting.clear()
     parts += [part for _, part in waiting]
     return parts or [Part(Activation("linear"), [])]
+
+
+def only_trains(layer: Layer) -> bool:
+    """Whether the built `layer` passes on its input in inference, by the ops it stands for."""
+    assert layer.input_shape is not None
+    ops = layer.lower(layer.input_shape)
+    return bool(ops) and all(training_only(op) for op in ops)
 
 
 def copied(layer: Layer) -> Part:
