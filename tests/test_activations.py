@@ -61,7 +61,7 @@ class TestEveryActivation:
     def test_is_immutable_and_kernel_computed(self, activation):
         assert activation.builtin
         with pytest.raises(AttributeError, match="cannot be changed"):
-            activation.alpha = 2.0
+            activation.options = {"alpha": 2.0}
 
     def test_refuses_what_is_no_number(self, activation):
         with pytest.raises(TypeError, match="real numbers"):
@@ -96,6 +96,7 @@ def test_step_has_no_gradient():
 def test_parameters_of_a_call_take_the_place_of_the_own():
     x = [-2.0, 2.0]
     np.testing.assert_array_equal(activations.leaky_relu(x, negative_slope=0.5), [-1.0, 2.0])
+    np.testing.assert_array_equal(activations.leaky_relu(x, 0.5), [-1.0, 2.0])
     np.testing.assert_array_equal(LeakyReLU(0.5)(x), [-1.0, 2.0])
     np.testing.assert_allclose(activations.elu(x, alpha=3.0), [3 * math.expm1(-2), 2.0])
     assert activations.leaky_relu.negative_slope == 0.01
@@ -109,10 +110,11 @@ def test_parameters_must_be_finite(value):
         activations.ELU(value)
 
 
-def test_alpha_is_what_the_kernels_are_given():
-    assert LeakyReLU(0.2).alpha == 0.2
-    assert activations.ELU(0.5).alpha == 0.5
-    assert activations.relu.alpha is None
+def test_options_are_what_the_kernels_are_given():
+    assert LeakyReLU(0.2).options == {"negative_slope": 0.2}
+    assert activations.ELU(0.5).options == {"alpha": 0.5}
+    assert activations.elu.options is None
+    assert activations.relu.options is None
 
 
 def test_none_is_linear():
@@ -136,7 +138,7 @@ class TestOwnActivation:
     def test_is_called_like_the_others(self):
         cube = self.Cube()
         assert not cube.builtin
-        assert cube.alpha is None
+        assert cube.options is None
         np.testing.assert_array_equal(cube([1.0, -2.0]), [1.0, -8.0])
         assert activations.get(cube) is cube
         assert isinstance(activations.get(self.Cube), self.Cube)

@@ -48,10 +48,12 @@ CASES = [
     ("loss_forward", (X, X, "mean_square_error"), {}, ValueError, "'mean_squared_error'"),
     ("metric_values", (X, X, "acuracy"), {}, ValueError, "Unknown metric"),
     # Alpha.
-    ("activation_forward", (X, "relu"), {"alpha": 0.1}, ValueError, "for 'leaky_relu' and 'elu'"),
-    ("activation_forward", (X, "elu"), {"alpha": np.inf}, ValueError, "alpha must be finite"),
-    ("activation_forward", (X, "elu"), {"alpha": np.nan}, ValueError, "alpha must lie in"),
-    ("activation_forward", (X, "elu"), {"alpha": "1"}, TypeError, "alpha must be a number"),
+    ("activation_forward", (X, "tanh"), {"options": {"alpha": 0.1}}, ValueError, "no options"),
+    ("activation_forward", (X, "elu"), {"options": {"beta": 0.1}}, ValueError, "takes 'alpha'"),
+    ("activation_forward", (X, "elu"), {"options": {"alpha": np.inf}}, ValueError, "alpha must"),
+    ("activation_forward", (X, "elu"), {"options": {"alpha": np.nan}}, ValueError, "alpha must"),
+    ("activation_forward", (X, "elu"), {"options": {"alpha": "1"}}, TypeError, "be a number"),
+    ("activation_forward", (X, "elu"), {"options": 0.1}, TypeError, "map names to numbers"),
     # Dropout.
     ("dropout", (X[0], 0.5, 0, 0), {}, ValueError, "x must have shape (n, width)"),
     ("dropout", (X, 1.0, 0, 0), {}, ValueError, "rate must lie in [0, 1)"),

@@ -198,16 +198,34 @@ def test_activation_forward_and_backward(isa, rng, dtype, activation):
             )
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.3, -0.5])
-@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
-def test_alpha(isa, rng, activation, alpha):
-    x, grad = rng.normal(size=(2, 9, 21))
-    y = kernels.activation_forward(x, activation, alpha=alpha)
-    assert_close(y, reference.activation_forward(x, activation, alpha=alpha))
+OPTIONS = [
+    ("leaky_relu", {"negative_slope": 0.0}),
+    ("leaky_relu", {"negative_slope": -0.5}),
+    ("elu", {"alpha": 0.0}),
+    ("elu", {"alpha": 0.3}),
+    ("elu", {"alpha": -0.5}),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("activation", "options"), OPTIONS)
+def test_options(isa, rng, activation, options, dtype):
+    x, grad = rng.normal(0, 3, size=(2, 9, 21)).astype(dtype)
+    y = kernels.activation_forward(x, activation, options=options)
+    assert_close(y, reference.activation_forward(x, activation, options=options))
     assert_close(
-        kernels.activation_backward(grad, x, y, activation, alpha=alpha),
-        reference.activation_backward(grad, x, y, activation, alpha=alpha),
+        kernels.activation_backward(grad, x, y, activation, options=options),
+        reference.activation_backward(grad, x, y, activation, options=options),
     )
+    kernel = rng.normal(size=(21, 5)).astype(dtype) / 5
+    z = kernels.dense_forward(x, kernel, activation=activation, options=options)
+    assert_close(z, reference.dense_forward(x, kernel, activation=activation, options=options))
+    actual, expected = (
+        module.dense_backward(z, x, kernel, activation=activation, options=options)
+        for module in (kernels, reference)
+    )
+    for a, b in zip(actual[:2], expected[:2], strict=True):
+        assert_close(a, b, 10)
 
 
 # Losses and metrics
@@ -358,7 +376,7 @@ BAD_CALLS = [
     ("dense_forward", (X.astype(int), W.astype(int)), {}),
     ("dense_forward", (X.tolist(), W), {}),
     ("dense_forward", (X, W, B, "rleu"), {}),
-    ("dense_forward", (X, W, B, "relu"), {"alpha": 0.1}),
+    ("dense_forward", (X, W, B, "tanh"), {"options": {"alpha": 0.1}}),
     ("dense_forward", (X, W), {"out": np.zeros((3, 3))}),
     ("dense_forward", (X, W), {"out": np.zeros((3, 2), np.float32)}),
     ("dense_backward", (X, X, W), {}),

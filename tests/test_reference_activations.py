@@ -136,21 +136,31 @@ def test_gradient(name):
     assert_allclose(got, expected, rtol=RTOL, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", sorted(_checks.DEFAULT_ALPHA))
-def test_gradient_with_alpha(name):
+OTHER_OPTIONS = [
+    ("leaky_relu", {"negative_slope": 0.3}),
+    ("elu", {"alpha": 0.3}),
+]
+
+
+def test_other_options_name_every_activation_with_options():
+    assert {name for name, _ in OTHER_OPTIONS} == set(_checks.ACTIVATION_OPTIONS)
+
+
+@pytest.mark.parametrize(("name", "options"), OTHER_OPTIONS)
+def test_gradient_with_options(name, options):
     x = SMOOTH_POINTS
-    expected = numerical_gradient(lambda v: np.sum(activation_forward(v, name, alpha=0.3)), x)
-    y = activation_forward(x, name, alpha=0.3)
-    got = activation_backward(np.ones_like(x), x, y, name, alpha=0.3)
+    expected = numerical_gradient(lambda v: np.sum(activation_forward(v, name, options=options)), x)
+    y = activation_forward(x, name, options=options)
+    got = activation_backward(np.ones_like(x), x, y, name, options=options)
     assert_allclose(got, expected, rtol=RTOL)
 
 
-@pytest.mark.parametrize("name", sorted(_checks.DEFAULT_ALPHA))
-def test_default_alpha(name):
-    alpha = _checks.DEFAULT_ALPHA[name]
+@pytest.mark.parametrize("name", sorted(_checks.ACTIVATION_OPTIONS))
+def test_default_options(name):
+    options = {option: default for option, (default, _) in _checks.ACTIVATION_OPTIONS[name].items()}
     assert_array_equal(
         activation_forward(SMOOTH_POINTS, name),
-        activation_forward(SMOOTH_POINTS, name, alpha=alpha),
+        activation_forward(SMOOTH_POINTS, name, options=options),
     )
 
 

@@ -70,8 +70,8 @@ def test_given_y_changes_nothing(activation, arrays):
 
 def test_alpha_reaches_the_activation(arrays):
     x, kernel, bias = arrays
-    y = dense_forward(x, kernel, bias, "elu", alpha=0.3)
-    assert_array_equal(y, activation_forward(x @ kernel + bias, "elu", alpha=0.3))
+    y = dense_forward(x, kernel, bias, "elu", options={"alpha": 0.3})
+    assert_array_equal(y, activation_forward(x @ kernel + bias, "elu", options={"alpha": 0.3}))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -14,6 +14,8 @@ from itertools import combinations
 
 import numpy as np
 
+from fastnn._registry import real
+
 FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 ACTIVATIONS = (
@@ -35,8 +37,11 @@ ACTIVATIONS = (
     "log_softmax",
 )
 
-DEFAULT_ALPHA: Mapping[str, float] = {"leaky_relu": 0.01, "elu": 1.0}
-"""The activations that take `alpha`, each with its default."""
+ACTIVATION_OPTIONS: Mapping[str, Mapping[str, tuple[float, str]]] = {
+    "leaky_relu": {"negative_slope": (0.01, "(-inf, inf)")},
+    "elu": {"alpha": (1.0, "(-inf, inf)")},
+}
+"""The options of the activations that take any, each with its default and its interval."""
 
 SOFTMAX_KINDS = ("softmax", "log_softmax")
 """The activations that look at a whole row."""
@@ -204,40 +209,44 @@ def check_out(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
 # Activations
 
 
-def check_activation(activation: str, alpha: float | None) -> float | None:
-    """Return the `alpha` in force: the given one, the default, or None if there is none.
+def check_activation(activation: str, options: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the options in force, in the order of `ACTIVATION_OPTIONS`: given ones or defaults.
 
     Raises
     ------
     TypeError
-        If `activation` is not a name or `alpha` not a number.
+        If `activation` is not a name, `options` not a mapping or one of them not a number.
     ValueError
-        If the name is unknown, the activation takes no `alpha`, or `alpha` is not finite.
+        If the name is unknown, the activation does not take one of the options, or it lies
+        outside its interval.
     """
     check_name("activation", activation, ACTIVATIONS)
-    default = DEFAULT_ALPHA.get(activation)
-    if alpha is None:
-        return default
-    if default is None:
-        takers = _listed(DEFAULT_ALPHA, "and")
-        raise ValueError(
-            f"alpha is for {takers}, got alpha={alpha!r} for {activation!r}; leave it out"
+    known = ACTIVATION_OPTIONS.get(activation, {})
+    if options is None:
+        return {name: default for name, (default, _) in known.items()}
+    if not isinstance(options, Mapping):
+        raise TypeError(
+            f"options must map names to numbers, got {options!r}; write {{'alpha': 0.5}}"
         )
-    number = check_number("alpha", alpha, -math.inf, math.inf)
-    if not math.isfinite(number):
-        raise ValueError(f"alpha must be finite, got {number!r}")
-    return number
+    for name in options:
+        if name not in known:
+            takes = f"takes {_listed(known, 'and')}" if known else "has no options"
+            raise ValueError(f"{activation!r} {takes}, got options={dict(options)!r}")
+    return {
+        name: real(options[name], name, interval) if name in options else default
+        for name, (default, interval) in known.items()
+    }
 
 
 def check_activation_forward(
-    x: np.ndarray, activation: str, alpha: float | None, out: np.ndarray | None
-) -> float | None:
-    """Check the arguments of `activation_forward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+    x: np.ndarray, activation: str, options: Mapping[str, float] | None, out: np.ndarray | None
+) -> dict[str, float]:
+    """Check the arguments of `activation_forward`; return the options in force."""
+    in_force = check_activation(activation, options)
     dtype = check_float_arrays(x=x)
     _check_rows(x, activation)
     check_out(out, x.shape, dtype)
-    return alpha
+    return in_force
 
 
 def check_activation_backward(
@@ -245,18 +254,18 @@ def check_activation_backward(
     x: np.ndarray,
     y: np.ndarray,
     activation: str,
-    alpha: float | None,
+    options: Mapping[str, float] | None,
     out: np.ndarray | None,
-) -> float | None:
-    """Check the arguments of `activation_backward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+) -> dict[str, float]:
+    """Check the arguments of `activation_backward`; return the options in force."""
+    in_force = check_activation(activation, options)
     _check_differentiable(activation)
     dtype = check_float_arrays(grad=grad, x=x, y=y)
     _check_rows(x, activation)
     check_shape("y", y, x.shape, f"x of shape {x.shape}")
     check_shape("grad", grad, x.shape, f"x of shape {x.shape}")
     check_out(out, x.shape, dtype)
-    return alpha
+    return in_force
 
 
 def _check_rows(x: np.ndarray, activation: str) -> None:
@@ -308,11 +317,11 @@ def check_dense_backward(
     kernel: np.ndarray,
     bias: np.ndarray | None,
     activation: str,
-    alpha: float | None,
+    options: Mapping[str, float] | None,
     y: np.ndarray | None,
-) -> float | None:
-    """Check the arguments of `dense_backward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+) -> None:
+    """Check the arguments of `dense_backward`."""
+    check_activation(activation, options)
     _check_differentiable(activation)
     check_float_arrays(grad=grad, x=x, kernel=kernel, bias=bias, y=y)
     check_dense(x, kernel, bias, None)
@@ -321,7 +330,6 @@ def check_dense_backward(
     check_shape("grad", grad, result, operands)
     if y is not None:
         check_shape("y", y, result, operands)
-    return alpha
 
 
 # Dropout

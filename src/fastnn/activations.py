@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastnn._checks import ACTIVATION_OPTIONS
 from fastnn._registry import Configurable, Registry, real
 from fastnn._validation import numeric_array
 
@@ -36,8 +37,8 @@ class ActivationFunction(Configurable):
         What the kernels call it.
     builtin : bool
         Whether the kernels compute it, rather than `forward` and `backward`.
-    alpha : float or None
-        Its parameter in the kernels.
+    options : dict of str to float, or None
+        What the kernels have to be told besides the name.
 
     Examples
     --------
@@ -55,9 +56,7 @@ class ActivationFunction(Configurable):
     name: ClassVar[str] = "custom"
     builtin: ClassVar[bool] = False
 
-    @property
-    def alpha(self) -> float | None:
-        return None
+    options: Mapping[str, float] | None = None
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
         """Return the activation of `x`, of the same shape."""
@@ -89,6 +88,20 @@ class BuiltinActivation(ActivationFunction):
     def __init__(self) -> None:
         pass
 
+    def _keep(self, **numbers: float | None) -> None:
+        """Keep the arguments as attributes and, where they are no defaults, as `options`.
+
+        None stands for what the kernels take by default.
+        """
+        options = {}
+        for name, value in numbers.items():
+            default, interval = ACTIVATION_OPTIONS[self.name][name]
+            number = None if value is None else real(value, name, interval)
+            object.__setattr__(self, name, number)
+            if number is not None and number != default:
+                options[name] = number
+        object.__setattr__(self, "options", options or None)
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(
             f"{type(self).__name__} cannot be changed, for all models share it: make another one"
@@ -106,30 +119,32 @@ class BuiltinActivation(ActivationFunction):
         if vars(cls).keys() & {"forward", "backward"}:
             cls.builtin = False
 
-    def __call__(self, x: ArrayLike, **parameters: float) -> np.ndarray:
-        """Return the activation of `x`, of the same shape.
+    def __call__(self, x: ArrayLike, *values: float | None, **parameters: Any) -> np.ndarray:
+        """Return the activation of `x`.
 
         Parameters
         ----------
         x : array_like of real numbers
-        **parameters
-            Values to use in place of this object's own, such as ``negative_slope=0.2``.
+        *values, **parameters
+            Values to use in place of this object's own, such as ``negative_slope=0.2``; without a
+            name in the order of the class' arguments.
         """
         function: Any = self
-        if parameters:
-            function = type(self)(**{**self._arguments(), **parameters})
+        if values or parameters:
+            own = dict(list(self._arguments().items())[len(values) :])
+            function = type(self)(*values, **{**own, **parameters})
         result: np.ndarray = function.forward(_floating(x))
         return result
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         from fastnn import kernels
 
-        return kernels.activation_forward(x, self.name, alpha=self.alpha)
+        return kernels.activation_forward(x, self.name, options=self.options)
 
     def backward(self, grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         from fastnn import kernels
 
-        return kernels.activation_backward(grad, x, y, self.name, alpha=self.alpha)
+        return kernels.activation_backward(grad, x, y, self.name, options=self.options)
 
 
 class Linear(BuiltinActivation):
@@ -225,18 +240,10 @@ class LeakyReLU(BuiltinActivation):
     """
 
     name = "leaky_relu"
-    _alpha: float
+    negative_slope: float
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        object.__setattr__(self, "_alpha", real(negative_slope, "negative_slope"))
-
-    @property
-    def negative_slope(self) -> float:
-        return self._alpha
-
-    @property
-    def alpha(self) -> float:
-        return self._alpha
+        self._keep(negative_slope=negative_slope)
 
 
 class ELU(BuiltinActivation):
@@ -258,14 +265,10 @@ class ELU(BuiltinActivation):
     """
 
     name = "elu"
-    _alpha: float
+    alpha: float
 
     def __init__(self, alpha: float = 1.0) -> None:
-        object.__setattr__(self, "_alpha", real(alpha, "alpha"))
-
-    @property
-    def alpha(self) -> float:
-        return self._alpha
+        self._keep(alpha=alpha)
 
 
 class SELU(BuiltinActivation):

@@ -130,7 +130,8 @@ cdef class NativeEngine:
         g.b, g.b_row = op.panels, self.ops.table.panel_width
         g.b_panel = g.b_row * op.inputs
         g.a_col, g.bias, g.saved, g.add = 1, op.bias, NULL, 0
-        g.epilogue, g.activation, g.alpha = FNN_STORE_ACTIVATION, op.activation, op.alpha
+        g.epilogue, g.activation = FNN_STORE_ACTIVATION, op.activation
+        g.options = op.options
 
     cdef int _renew_panels(self) except -1:
         """Pack the kernels again if any block has changed."""

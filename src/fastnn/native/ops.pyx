@@ -25,7 +25,7 @@ from fastnn.native.team cimport (
 
 import numpy
 
-from fastnn.native.kernels import ACTIVATION_CODES
+from fastnn.native.kernels import lowered_activation
 from fastnn.native.team import get_num_threads
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
 
@@ -101,6 +101,7 @@ cdef class Ops:
             self._fill(&self.items[i], kind, source, activation)
 
     cdef int _fill(self, Op *op, kind, source, activation) except -1:
+        cdef int i
         op.kind, op.inputs, op.outputs = kind, source.inputs, source.outputs
         op.activation = FNN_LINEAR
         op.row = padded_row(op.outputs, self.itemsize)
@@ -108,8 +109,10 @@ cdef class Ops:
             op.custom = len(self.customs)
             self.customs.append(activation)
         elif activation is not None:
-            op.activation = ACTIVATION_CODES[activation.name]
-            op.alpha = activation.alpha or 0.0
+            code, options = lowered_activation(activation.name, activation.options)
+            op.activation = code
+            for i, option in enumerate(options):
+                op.options[i] = option
         if kind == DROPOUT:
             op.rate, op.seed = source.rate, source.seed
         if kind == DENSE:
@@ -201,13 +204,12 @@ cdef class Ops:
         """An activation op over rows; padding is worked on too where it lies on the way."""
         cdef int64_t i
         if op.activation >= FNN_SOFTMAX:
-            self.table.softmax(rows, op.outputs, x, x_row, y, y_row,
-                               op.activation == FNN_LOG_SOFTMAX)
+            self.table.activate_rows(op.activation, rows, op.inputs, x, x_row, y, y_row)
         elif x_row == y_row:
-            shared_activate(self.table, op.activation, op.alpha, rows * x_row, x, y)
+            shared_activate(self.table, op.activation, op.options, rows * x_row, x, y)
         else:
             for i in range(rows):
-                self.table.activate(op.activation, op.alpha, op.outputs,
+                self.table.activate(op.activation, op.options, op.outputs,
                                     x + i * x_row * self.itemsize, y + i * y_row * self.itemsize)
 
     cdef np.ndarray matrix(self, const char *data, int64_t rows, int64_t columns, int64_t row):

@@ -510,7 +510,7 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.c, g.c_row = op.z if keep_input else op.y, op.row
         g.bias, g.saved = op.bias, NULL
-        g.activation, g.alpha = op.activation, op.alpha
+        g.activation, g.options = op.activation, op.options
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
         cdef bint long_rows = op.outputs > DIRECT_VECTORS * self.table.vector_width
         if long_rows and rows > DIRECT_TILES * self.table.tile_rows:
@@ -520,7 +520,7 @@ cdef class Trainer:
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
         if keep_input:
-            shared_activate(self.table, op.activation, op.alpha, rows * op.row, op.z, op.y)
+            shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
         return 0
 
     cdef void _dropout(self, const Op *op, const Batch *batch, const char *x, int64_t x_row,
@@ -642,11 +642,11 @@ cdef class Trainer:
         elif op.kind == CUSTOM:
             self._custom_backward(op, rows, gradient)
         elif op.activation >= FNN_SOFTMAX:
-            self.table.softmax_gradient(rows, op.outputs, gradient, op.row, op.y, op.row, gradient,
-                                        op.row, op.activation == FNN_LOG_SOFTMAX)
+            self.table.activate_rows_gradient(op.activation, rows, op.inputs, gradient, op.row,
+                                              op.y, op.row, gradient, op.row)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
-            shared_activate_gradient(self.table, op.activation, op.alpha, rows * op.row, gradient,
-                                     op.z, gradient)
+            shared_activate_gradient(self.table, op.activation, op.options, rows * op.row,
+                                     gradient, op.z, gradient)
         return 0
 
     cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
@@ -670,7 +670,8 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, 1, x_row
         g.b, g.b_row, g.b_panel = gradient, op.row, self.table.panel_width
         g.c, g.c_row = op.kernel_gradient, op.outputs
-        g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+        g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
+        g.activation, g.options = FNN_LINEAR, NULL
         self.ops.product(&g)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,
@@ -689,7 +690,7 @@ cdef class Trainer:
         g.c, g.c_row = out, below.row
         g.bias = NULL
         g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
-        g.activation, g.alpha = below.activation, below.alpha
+        g.activation, g.options = below.activation, below.options
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
@@ -697,7 +698,7 @@ cdef class Trainer:
                                        char *out) except -1 nogil:
         shared_row_dots(self.table, op.inputs, op.outputs, gradient, op.kernel, op.outputs, out)
         if below.gradient_fused:
-            shared_activate_gradient(self.table, below.activation, below.alpha, op.inputs, out,
+            shared_activate_gradient(self.table, below.activation, below.options, op.inputs, out,
                                      below.z, out)
         return heed_signals(2.0 * op.inputs * op.outputs)
 

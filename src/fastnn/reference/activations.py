@@ -8,7 +8,7 @@ The functions hold their limits at -inf and +inf and hand on NaN, except that `s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -26,7 +26,11 @@ SELU_SCALE = 1.0507009873554805
 
 @ieee_arithmetic()
 def activation_forward(
-    x: np.ndarray, activation: str, *, alpha: float | None = None, out: np.ndarray | None = None
+    x: np.ndarray,
+    activation: str,
+    *,
+    options: Mapping[str, float] | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return ``activation(x)``.
 
@@ -36,8 +40,8 @@ def activation_forward(
     sigmoid         1 / (1 + exp(-x))
     tanh            tanh(x)
     relu            max(x, 0)
-    leaky_relu      x where x > 0, else alpha * x; alpha is 0.01 by default
-    elu             x where x > 0, else alpha * (exp(x) - 1); alpha is 1 by default [1]_
+    leaky_relu      x where x > 0, else negative_slope * x
+    elu             x where x > 0, else alpha * (exp(x) - 1) [1]_
     selu            1.0507... * elu(x, alpha=1.6732...) [2]_
     silu            x * sigmoid(x), also called swish [3]_
     gelu            x * Phi(x), Phi the distribution function of the normal law; exact [4]_
@@ -55,8 +59,8 @@ def activation_forward(
         One axis or more for the softmax kinds.
     activation : str
         A name of the table.
-    alpha : float, optional
-        Slope or scale of leaky_relu and elu.
+    options : mapping of str to float, optional
+        Those of leaky_relu (``negative_slope``, default 0.01) and elu (``alpha``, default 1).
     out : ndarray of the shape and dtype of `x`, optional
         Where to write the result; may be `x` itself.
 
@@ -70,8 +74,8 @@ def activation_forward(
     TypeError
         If `x` is not a float array or `out` has another dtype.
     ValueError
-        If the name is unknown, `alpha` is given to an activation without one or is not finite,
-        or `out` has another shape or is read-only.
+        If the name is unknown, the activation does not take an option or not that value, or
+        `out` has another shape or is read-only.
 
     References
     ----------
@@ -84,12 +88,12 @@ def activation_forward(
 
     Examples
     --------
-    >>> activation_forward(np.array([-2.0, 0.0, 3.0]), "leaky_relu", alpha=0.5)
+    >>> x = np.array([-2.0, 0.0, 3.0])
+    >>> activation_forward(x, "leaky_relu", options={"negative_slope": 0.5})
     array([-1.,  0.,  3.])
     """
-    alpha = check_activation_forward(x, activation, alpha, out)
-    parameters = () if alpha is None else (alpha,)
-    return deliver(FORWARD[activation](x, *parameters), x.dtype, out)
+    numbers = check_activation_forward(x, activation, options, out)
+    return deliver(FORWARD[activation](x, **numbers), x.dtype, out)
 
 
 @ieee_arithmetic()
@@ -99,14 +103,14 @@ def activation_backward(
     y: np.ndarray,
     activation: str,
     *,
-    alpha: float | None = None,
+    options: Mapping[str, float] | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the gradient with respect to `x`, given `grad` with respect to ``activation(x)``.
 
     ``grad * activation'(x)`` for the elementwise ones, the product with the Jacobian of each row
     for the softmax kinds. At kinks the derivative is that of the left branch (relu 0,
-    leaky_relu and elu alpha); hard_sigmoid has 1/6 strictly inside (-3, 3) and 0 elsewhere.
+    leaky_relu its slope, elu alpha); hard_sigmoid has 1/6 strictly inside (-3, 3) and 0 elsewhere.
 
     Parameters
     ----------
@@ -114,7 +118,7 @@ def activation_backward(
         Gradient with respect to `y`, pre-activation, and ``y = activation(x)``.
     activation : str
         As for `activation_forward`.
-    alpha : float, optional
+    options : mapping of str to float, optional
     out : ndarray of the shape and dtype of `x`, optional
         Where to write the result; may be one of the inputs.
 
@@ -134,11 +138,10 @@ def activation_backward(
     >>> activation_backward(np.ones(3), x, activation_forward(x, "relu"), "relu")
     array([0., 0., 1.])
     """
-    alpha = check_activation_backward(grad, x, y, activation, alpha, out)
+    numbers = check_activation_backward(grad, x, y, activation, options, out)
     if activation in SOFTMAX_KINDS:
         return deliver(BACKWARD[activation](grad, y), x.dtype, out)
-    parameters = () if alpha is None else (alpha,)
-    derivative = np.asarray(DERIVATIVE[activation](x, y, *parameters), dtype=x.dtype)
+    derivative = np.asarray(DERIVATIVE[activation](x, y, **numbers), dtype=x.dtype)
     return deliver(grad * derivative, x.dtype, out)
 
 
@@ -236,12 +239,12 @@ def _relu_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x > 0
 
 
-def _leaky_relu(x: np.ndarray, alpha: float) -> np.ndarray:
-    return np.where(x > 0, x, alpha * x)
+def _leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:
+    return np.where(x > 0, x, negative_slope * x)
 
 
-def _leaky_relu_derivative(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
-    return np.where(x > 0, 1, alpha)
+def _leaky_relu_derivative(x: np.ndarray, y: np.ndarray, negative_slope: float) -> np.ndarray:
+    return np.where(x > 0, 1, negative_slope)
 
 
 def _elu(x: np.ndarray, alpha: float) -> np.ndarray:

@@ -335,7 +335,7 @@ def run_backward(
 def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:
     """Return ``activation(z)``, by its kernel or by the user's own `forward`."""
     if activation.builtin:
-        return activation_forward(z, activation.name, alpha=activation.alpha)
+        return activation_forward(z, activation.name, options=activation.options)
     y = activation.forward(read_only(z))
     return returned(y, z.shape, z.dtype, f"{type(activation).__name__}.forward")
 
@@ -345,7 +345,7 @@ def activation_gradient(
 ) -> np.ndarray:
     """Return the gradient with respect to `z`, by kernel or by the user's own `backward`."""
     if activation.builtin:
-        return activation_backward(grad, z, y, activation.name, alpha=activation.alpha)
+        return activation_backward(grad, z, y, activation.name, options=activation.options)
     result = activation.backward(read_only(grad), read_only(z), read_only(y))
     return returned(result, z.shape, z.dtype, f"{type(activation).__name__}.backward")
 

@@ -26,14 +26,27 @@ INLINE vec FN(gelu_derivative)(vec x) {
     return probability + FN(with_sign)(a, x) * density * (REAL)0.39894228040143268;
 }
 
+/* The options of an activation as they are needed, in the order that fastnn.h gives. */
+typedef struct {
+    REAL first, second, third;
+} FN(options);
+
+INLINE FN(options) FN(read_options)(const fnn_activation kind, const double *numbers) {
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_ELU: return (FN(options)){.first = (REAL)numbers[0]};
+    default: return (FN(options)){0};
+    }
+}
+
 /* `kind` is a constant where this is inlined. */
-INLINE vec FN(activation)(const fnn_activation kind, REAL alpha, vec x) {
+INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x) {
     switch (kind) {
     case FNN_RELU: return FN(relu)(x);
-    case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, alpha * x);
+    case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, options.first * x);
     case FNN_SIGMOID: return FN(sigmoid)(x);
     case FNN_TANH: return FN(tanh)(x);
-    case FNN_ELU: return FN(exp_below_zero)(x, 1, alpha);
+    case FNN_ELU: return FN(exp_below_zero)(x, 1, options.first);
     case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA);
     case FNN_SILU: return FN(silu)(x);
     case FNN_GELU: return FN(gelu)(x);
@@ -47,14 +60,14 @@ INLINE vec FN(activation)(const fnn_activation kind, REAL alpha, vec x) {
 }
 
 /* The derivative, from the input or the output, whichever `fnn_saves_input` says. */
-INLINE vec FN(derivative)(const fnn_activation kind, REAL alpha, vec saved) {
+INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec saved) {
     const vec zero = {0}, one = FN(splat)(1);
     switch (kind) {
     case FNN_RELU: return FN(select)(saved > zero, one, zero);
-    case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(alpha));
+    case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(options.first));
     case FNN_SIGMOID: return saved * (1 - saved);
     case FNN_TANH: return 1 - saved * saved;
-    case FNN_ELU: return FN(select)(saved > zero, one, alpha * FN(exp)(saved));
+    case FNN_ELU: return FN(select)(saved > zero, one, options.first * FN(exp)(saved));
     case FNN_SELU:
         return FN(select)(saved > zero, FN(splat)(SELU_SCALE), SELU_SCALED_ALPHA * FN(exp)(saved));
     case FNN_SILU: {
@@ -75,24 +88,27 @@ INLINE vec FN(derivative)(const fnn_activation kind, REAL alpha, vec saved) {
 }
 
 /* Whole vectors have a loop of their own, without a test for the end of the array. */
-INLINE void FN(map)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *x, REAL *y) {
+INLINE void FN(map)(const fnn_activation kind, const double *numbers, int64_t n, const REAL *x,
+                    REAL *y) {
+    const FN(options) options = FN(read_options)(kind, numbers);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        FN(store)(y + i, FN(activation)(kind, alpha, FN(load)(x + i)));
+        FN(store)(y + i, FN(activation)(kind, options, FN(load)(x + i)));
     if (i < n) {
         const vec v = FN(load_part)(x + i, n - i, (vec){0});
-        FN(store_part)(y + i, n - i, FN(activation)(kind, alpha, v));
+        FN(store_part)(y + i, n - i, FN(activation)(kind, options, v));
     }
 }
 
-INLINE void FN(map_gradient)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *gradient,
-                             const REAL *saved, REAL *out) {
+INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, int64_t n,
+                             const REAL *gradient, const REAL *saved, REAL *out) {
+    const FN(options) options = FN(read_options)(kind, numbers);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
         FN(store)(out + i, FN(load)(gradient + i) *
-                               FN(derivative)(kind, alpha, FN(load)(saved + i)));
+                               FN(derivative)(kind, options, FN(load)(saved + i)));
     if (i < n) {
-        const vec d = FN(derivative)(kind, alpha, FN(load_part)(saved + i, n - i, (vec){0}));
+        const vec d = FN(derivative)(kind, options, FN(load_part)(saved + i, n - i, (vec){0}));
         FN(store_part)(out + i, n - i, FN(load_part)(gradient + i, n - i, (vec){0}) * d);
     }
 }
@@ -102,19 +118,20 @@ INLINE void FN(map_gradient)(const fnn_activation kind, REAL alpha, int64_t n, c
     X(FNN_SELU) X(FNN_SILU) X(FNN_GELU) X(FNN_SOFTPLUS) X(FNN_SOFTSIGN) X(FNN_HARD_SIGMOID)      \
     X(FNN_EXPONENTIAL) X(FNN_STEP)
 
-static void FN(activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y) {
+static void FN(activate)(fnn_activation kind, const double *options, int64_t n, const void *x,
+                         void *y) {
     switch (kind) {
-#define CASE(k) case k: FN(map)(k, (REAL)alpha, n, x, y); break;
+#define CASE(k) case k: FN(map)(k, options, n, x, y); break;
         FOR_EACH_ELEMENTWISE(CASE)
 #undef CASE
     default: break;
     }
 }
 
-static void FN(activate_gradient)(fnn_activation kind, double alpha, int64_t n,
+static void FN(activate_gradient)(fnn_activation kind, const double *options, int64_t n,
                                   const void *gradient, const void *saved, void *out) {
     switch (kind) {
-#define CASE(k) case k: FN(map_gradient)(k, (REAL)alpha, n, gradient, saved, out); break;
+#define CASE(k) case k: FN(map_gradient)(k, options, n, gradient, saved, out); break;
         FOR_EACH_ELEMENTWISE(CASE)
 #undef CASE
     default: break;
@@ -244,10 +261,8 @@ INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int
     }
 }
 
-static void FN(softmax)(int64_t rows, int64_t columns, const void *x_, int64_t x_row, void *y_,
+static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                         int64_t y_row, int logarithm) {
-    const REAL *x = x_;
-    REAL *y = y_;
     if (columns <= LANES && logarithm)
         FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1);
     else if (columns <= LANES)
@@ -264,12 +279,10 @@ static void FN(softmax)(int64_t rows, int64_t columns, const void *x_, int64_t x
 }
 
 /* softmax: out = y (g - sum(g y)); log_softmax: out = g - exp(y) sum(g). */
-static void FN(softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,
-                                 int64_t gradient_row, const void *y_, int64_t y_row, void *out_,
-                                 int64_t out_row, int logarithm) {
-    const REAL *g = gradient, *y = y_;
-    REAL *out = out_;
-    for (int64_t i = 0; i < rows; i++, g += gradient_row, y += y_row, out += out_row) {
+static void FN(softmax_gradient)(int64_t rows, int64_t columns, const REAL *g, int64_t g_row,
+                                 const REAL *y, int64_t y_row, REAL *out, int64_t out_row,
+                                 int logarithm) {
+    for (int64_t i = 0; i < rows; i++, g += g_row, y += y_row, out += out_row) {
         vec sum = {0};
         for (int64_t j = 0; j < columns; j += LANES) {
             const vec gj = FN(load_columns)(g + j, columns - j);
@@ -282,5 +295,31 @@ static void FN(softmax_gradient)(int64_t rows, int64_t columns, const void *grad
             const vec v = logarithm ? gj - FN(exp)(yj) * total : yj * (gj - total);
             FN(store_columns)(out + j, v, columns - j);
         }
+    }
+}
+
+static void FN(activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
+                              int64_t x_row, void *y, int64_t y_row) {
+    switch (kind) {
+    case FNN_SOFTMAX: FN(softmax)(rows, columns, x, x_row, y, y_row, 0); break;
+    case FNN_LOG_SOFTMAX: FN(softmax)(rows, columns, x, x_row, y, y_row, 1); break;
+    default: break;
+    }
+}
+
+static void FN(activate_rows_gradient)(fnn_activation kind, int64_t rows, int64_t columns,
+                                       const void *gradient, int64_t gradient_row,
+                                       const void *saved, int64_t saved_row, void *out,
+                                       int64_t out_row) {
+    switch (kind) {
+    case FNN_SOFTMAX:
+        FN(softmax_gradient)(rows, columns, gradient, gradient_row, saved, saved_row, out,
+                             out_row, 0);
+        break;
+    case FNN_LOG_SOFTMAX:
+        FN(softmax_gradient)(rows, columns, gradient, gradient_row, saved, saved_row, out,
+                             out_row, 1);
+        break;
+    default: break;
     }
 }
