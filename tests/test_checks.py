@@ -41,7 +41,7 @@ CASES = [
     ("softmax", (X,), {"out": READ_ONLY}, ValueError, "writable"),
     # Names.
     ("activation_forward", (X, "rleu"), {}, ValueError, "Did you mean 'relu'"),
-    ("activation_forward", (X, "?"), {}, ValueError, "Unknown activation '?'. Known: elu,"),
+    ("activation_forward", (X, "?"), {}, ValueError, "Unknown activation '?'. Known: celu,"),
     ("activation_forward", (X, None), {}, TypeError, "activation must be a name"),
     ("activation_backward", (X, X, X, "step"), {}, ValueError, "fastnn.Perceptron"),
     ("dense_backward", (X, X, KERNEL, None, "step"), {}, ValueError, "fastnn.Perceptron"),

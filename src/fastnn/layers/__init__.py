@@ -10,17 +10,22 @@ from __future__ import annotations
 
 from fastnn._registry import Registry
 from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers
+from fastnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
 from fastnn.layers.core import Activation, Dense, Flatten, Input, is_identity
 from fastnn.layers.regularization import Dropout
 
 __all__ = [
+    "ELU",
     "Activation",
     "Dense",
     "Dropout",
     "Flatten",
     "Input",
     "Layer",
+    "LeakyReLU",
+    "ReLU",
     "Shape",
+    "Softmax",
     "assign_weights",
     "build_layers",
     "deserialize",
@@ -29,9 +34,8 @@ __all__ = [
     "serialize",
 ]
 
-_registry: Registry[Layer] = Registry(
-    "layer", Layer, {cls.__name__: cls for cls in (Input, Dense, Activation, Dropout, Flatten)}
-)
+_LAYERS = (Input, Dense, Activation, Dropout, Flatten, ReLU, LeakyReLU, ELU, Softmax)
+_registry: Registry[Layer] = Registry("layer", Layer, {cls.__name__: cls for cls in _LAYERS})
 get = _registry.get
 serialize = _registry.serialize
 deserialize = _registry.deserialize

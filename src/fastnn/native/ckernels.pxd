@@ -21,8 +21,24 @@ cdef extern from "c/fastnn.h" nogil:
         FNN_HARD_SIGMOID
         FNN_EXPONENTIAL
         FNN_STEP
+        FNN_BOUNDED_RELU
+        FNN_RELU6
+        FNN_HARD_TANH
+        FNN_HARD_SILU
+        FNN_CELU
+        FNN_MISH
+        FNN_LOG_SIGMOID
+        FNN_SQUAREPLUS
+        FNN_TANH_SHRINK
+        FNN_SOFT_SHRINK
+        FNN_HARD_SHRINK
+        FNN_THRESHOLD
+        FNN_SPARSE_PLUS
+        FNN_SPARSE_SIGMOID
         FNN_SOFTMAX
         FNN_LOG_SOFTMAX
+        FNN_SPARSEMAX
+        FNN_GLU
 
     ctypedef enum fnn_loss:
         FNN_MEAN_SQUARED_ERROR

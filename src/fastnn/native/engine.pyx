@@ -240,7 +240,7 @@ cdef class NativeEngine:
         cdef Op *op
         for i in range(self.ops.count):
             op = &self.ops.items[i]
-            if op.kind == DENSE or i == 0:
+            if op.kind == DENSE or i == 0 or op.inputs != op.outputs:
                 if op.to_result:
                     target, next_row = out, op.outputs
                 else:

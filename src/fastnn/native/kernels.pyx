@@ -46,8 +46,23 @@ ACTIVATION_CODES = {
     "hard_sigmoid": FNN_HARD_SIGMOID,
     "exponential": FNN_EXPONENTIAL,
     "step": FNN_STEP,
+    "relu6": FNN_RELU6,
+    "hard_tanh": FNN_HARD_TANH,
+    "hard_silu": FNN_HARD_SILU,
+    "celu": FNN_CELU,
+    "mish": FNN_MISH,
+    "log_sigmoid": FNN_LOG_SIGMOID,
+    "squareplus": FNN_SQUAREPLUS,
+    "tanh_shrink": FNN_TANH_SHRINK,
+    "soft_shrink": FNN_SOFT_SHRINK,
+    "hard_shrink": FNN_HARD_SHRINK,
+    "threshold": FNN_THRESHOLD,
+    "sparse_plus": FNN_SPARSE_PLUS,
+    "sparse_sigmoid": FNN_SPARSE_SIGMOID,
     "softmax": FNN_SOFTMAX,
     "log_softmax": FNN_LOG_SOFTMAX,
+    "sparsemax": FNN_SPARSEMAX,
+    "glu": FNN_GLU,
 }
 
 LOSS_CODES = {
@@ -87,6 +102,10 @@ cdef struct Function:
 def lowered_activation(activation, options):
     """Return the code of an activation and its options, as numbers in the order of fastnn.h."""
     numbers = _checks.check_activation(activation, options)
+    if activation == "relu":
+        if numbers == _checks.check_activation("relu", None):
+            return FNN_RELU, ()
+        return FNN_BOUNDED_RELU, tuple(numbers.values())
     return ACTIVATION_CODES[activation], tuple(numbers.values())
 
 
@@ -307,10 +326,12 @@ cdef int _dense_forward(
 def dense_forward(x, kernel, bias=None, activation="linear", *, options=None, out=None):
     cdef Function function
     _look_up(activation, options, &function)
-    if not _operands_agree(x, kernel, bias) or not (
+    if function.kind == FNN_GLU or not _operands_agree(x, kernel, bias) or not (
         out is None or _is_result_of(out, x, kernel) and cnp.PyArray_ISWRITEABLE(out)
     ):
-        _checks.check_dense(x, kernel, bias, out)
+        _checks.check_dense(x, kernel, bias, activation, out)
+    if function.kind == FNN_GLU:
+        return activation_forward(dense_forward(x, kernel, bias), activation, out=out)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
     if bias is not None and not (
         cnp.PyArray_IS_C_CONTIGUOUS(bias) and cnp.PyArray_ISALIGNED(bias)
@@ -364,7 +385,7 @@ def dense_backward(grad, x, kernel, bias=None, activation="linear", *, options=N
     cdef Function function
     _look_up(activation, options, &function)
     if (
-        function.kind == FNN_STEP
+        function.kind in (FNN_STEP, FNN_GLU)
         or not _operands_agree(x, kernel, bias)
         or not _is_result_of(grad, x, kernel)
         or not (y is None or _is_result_of(y, x, kernel))
@@ -401,7 +422,8 @@ cdef int _activation_forward(
             shared_activate(table, function.kind, function.options, rows * columns, &x[0, 0],
                             &y[0, 0])
         else:
-            table.activate_rows(function.kind, rows, columns, &x[0, 0], columns, &y[0, 0], columns)
+            table.activate_rows(function.kind, rows, columns, &x[0, 0], columns, &y[0, 0],
+                                y.shape[1])
     return 0
 
 
@@ -458,7 +480,7 @@ def activation_forward(x, activation, *, options=None, out=None):
     ):
         return _activated(&function, x, out)
     _checks.check_activation_forward(x, activation, options, out)
-    y = _result(x.shape, x.dtype, out, (x,))
+    y = _result(_checks.activation_shape(activation, x.shape), x.dtype, out, (x,))
     rows, result = _as_rows(x), _as_rows(y)
     if x.dtype == np.float32:
         _activation_forward[float](rows, result, &function)
@@ -482,7 +504,7 @@ cdef int _activation_backward(
     const Function *function,
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
-    cdef int64_t rows = grad.shape[0], columns = grad.shape[1]
+    cdef int64_t rows = out.shape[0], columns = out.shape[1]
     if rows == 0 or columns == 0:
         return 0
     with nogil:
@@ -490,21 +512,22 @@ cdef int _activation_backward(
             shared_activate_gradient(table, function.kind, function.options, rows * columns,
                                      &grad[0, 0], &saved[0, 0], &out[0, 0])
         else:
-            table.activate_rows_gradient(function.kind, rows, columns, &grad[0, 0], columns,
-                                         &saved[0, 0], columns, &out[0, 0], columns)
+            table.activate_rows_gradient(function.kind, rows, columns, &grad[0, 0],
+                                         grad.shape[1], &saved[0, 0], columns, &out[0, 0],
+                                         columns)
     return 0
 
 
 cdef _gradient_of_activation(grad, x, y, const Function *function):
     """Gradient at the input `x`; of `x` and the output `y` only the one in use is needed."""
-    rows = _as_rows(grad)
-    saved = _as_rows(x if fnn_saves_input(function.kind) else y)
-    result = np.empty(rows.shape, grad.dtype)
+    source = x if fnn_saves_input(function.kind) else y
+    rows, saved = _as_rows(grad), _as_rows(source)
+    result = np.empty(saved.shape, grad.dtype)
     if grad.dtype == np.float32:
         _activation_backward[float](rows, saved, result, function)
     else:
         _activation_backward[double](rows, saved, result, function)
-    return result.reshape(grad.shape)
+    return result.reshape(source.shape)
 
 
 def activation_backward(grad, x, y, activation, *, options=None, out=None):

@@ -2,8 +2,8 @@
 
 A program is lowered once more, to an array of C structs (`Op`) that hold everything the loops
 need: pointers to parameters, gradients and workspace, sizes, codes. An op that ends in an
-elementwise activation applies it in the product's store; a softmax or an activation written in
-Python becomes an op of its own. Rows of the workspace are padded to whole vectors, and off
+elementwise activation applies it in the product's store; one that looks at whole rows or is
+written in Python becomes an op of its own. Rows of the workspace are padded to whole vectors, and off
 multiples of 1 kB, where rows would fight for the same few lines of the cache.
 
 Signals are looked at every few milliseconds of work, so that an interrupt is never far off.
@@ -25,6 +25,7 @@ from fastnn.native.team cimport (
 
 import numpy
 
+from fastnn._checks import ROW_ACTIVATIONS
 from fastnn.native.kernels import lowered_activation
 from fastnn.native.team import get_num_threads
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
@@ -103,6 +104,10 @@ cdef class Ops:
     cdef int _fill(self, Op *op, kind, source, activation) except -1:
         cdef int i
         op.kind, op.inputs, op.outputs = kind, source.inputs, source.outputs
+        if kind == DENSE:
+            op.outputs = source.kernel.shape[1]
+        elif isinstance(source, DenseOp):  # the activation of one
+            op.inputs = source.kernel.shape[1]
         op.activation = FNN_LINEAR
         op.row = padded_row(op.outputs, self.itemsize)
         if kind == CUSTOM:
@@ -120,7 +125,6 @@ cdef class Ops:
             op.bias = NULL if source.bias is None else address(source.bias.array)
             self.parameters.append((source.kernel, source.bias))
         else:
-            op.inputs = op.outputs
             self.parameters.append(None)
         return 0
 
@@ -240,7 +244,7 @@ cdef class Ops:
     cdef int custom_forward(self, const Op *op, int64_t rows, const char *x, int64_t x_row,
                             char *y, int64_t y_row) except -1 with gil:
         activation = self.customs[op.custom]
-        result = activation.forward(self.matrix(x, rows, op.outputs, x_row))
+        result = activation.forward(self.matrix(x, rows, op.inputs, x_row))
         return self.put(result, f"{activation.name}.forward", y, rows, op.outputs, y_row)
 
 
@@ -250,7 +254,7 @@ def _split(op, training):
         return [(DROPOUT, op, None)] if training and op.rate > 0 else []
     activation = op.activation
     alone = CUSTOM if not activation.builtin else ACTIVATION
-    fusible = activation.builtin and activation.name not in ("softmax", "log_softmax")
+    fusible = activation.builtin and activation.name not in ROW_ACTIVATIONS
     if isinstance(op, DenseOp):
         if fusible:
             return [(DENSE, op, activation)]

@@ -195,7 +195,7 @@ cdef class Trainer:
             op = &self.ops.items[i]
             op.y = self._allocate(self.capacity * op.row)
             op.z = op.y
-            if op.kind == CUSTOM or fnn_saves_input(op.activation):
+            if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
                 op.z = self._allocate(self.capacity * op.row)
             widest = max(widest, op.row)
             deepest = max(deepest, op.outputs)
@@ -486,7 +486,6 @@ cdef class Trainer:
                     self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
             elif op.kind == CUSTOM:
-                self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
             elif training:
                 self._dropout(op, batch, x, x_row, op.y, iteration)
@@ -624,40 +623,51 @@ cdef class Trainer:
             x, x_row = batch.x, batch.x_row
             if i > 0:
                 x, x_row = self.ops.items[i - 1].y, self.ops.items[i - 1].row
-            self._backward_through_activation(op, batch, gradient, iteration)
+            self._backward_through_activation(op, batch, x, x_row, gradient,
+                                              self.gradients[1 - turn], iteration)
             if op.kind == DENSE:
                 self._backward_to_parameters(op, batch, x, x_row, gradient)
                 if i > self.lowest:
                     self._backward_to_input(op, &self.ops.items[i - 1], batch.rows, gradient,
                                             self.gradients[1 - turn])
                     turn = 1 - turn
+            elif op.inputs != op.outputs:
+                turn = 1 - turn
         return 0
 
-    cdef int _backward_through_activation(self, Op *op, const Batch *batch, char *gradient,
+    cdef int _backward_through_activation(self, Op *op, const Batch *batch, const char *x,
+                                          int64_t x_row, char *gradient, char *other,
                                           uint64_t iteration) except -1 nogil:
-        """Turn the gradient at an op's output, in place, into that before its activation."""
-        cdef int64_t rows = batch.rows
+        """Turn the gradient at an op's output into that before its activation.
+
+        It is done in place, or into the `other` buffer where the activation changes the width.
+        """
+        cdef int64_t rows = batch.rows, below_row = padded_row(op.inputs, self.itemsize)
+        cdef bint from_input = fnn_saves_input(op.activation)
         if op.kind == DROPOUT:
             self._dropout(op, batch, gradient, op.row, gradient, iteration)
         elif op.kind == CUSTOM:
-            self._custom_backward(op, rows, gradient)
+            self._custom_backward(op, rows, x, x_row, gradient,
+                                  gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation >= FNN_SOFTMAX:
-            self.table.activate_rows_gradient(op.activation, rows, op.inputs, gradient, op.row,
-                                              op.y, op.row, gradient, op.row)
+            self.table.activate_rows_gradient(
+                op.activation, rows, op.inputs, gradient, op.row,
+                x if from_input else op.y, x_row if from_input else op.row,
+                gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
             shared_activate_gradient(self.table, op.activation, op.options, rows * op.row,
                                      gradient, op.z, gradient)
         return 0
 
-    cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
+    cdef int _custom_backward(self, Op *op, int64_t rows, const char *x, int64_t x_row,
+                              const char *gradient, char *out, int64_t out_row) except -1 with gil:
         activation = self.ops.customs[op.custom]
         result = activation.backward(
             self.ops.matrix(gradient, rows, op.outputs, op.row),
-            self.ops.matrix(op.z, rows, op.outputs, op.row),
+            self.ops.matrix(x, rows, op.inputs, x_row),
             self.ops.matrix(op.y, rows, op.outputs, op.row),
         )
-        return self.ops.put(result, f"{activation.name}.backward", gradient, rows, op.outputs,
-                            op.row)
+        return self.ops.put(result, f"{activation.name}.backward", out, rows, op.inputs, out_row)
 
     cdef int _backward_to_parameters(self, Op *op, const Batch *batch, const char *x,
                                      int64_t x_row, const char *gradient) except -1 nogil:

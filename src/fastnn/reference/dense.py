@@ -32,13 +32,13 @@ def dense_forward(
         As for `activation_forward`.
     options : mapping of str to float, optional
         As for `activation_forward`.
-    out : ndarray of the same dtype, shape (n, units), optional
+    out : ndarray of the same dtype and the shape of the result, optional
         Where to write the result; may overlap with the inputs.
 
     Returns
     -------
     ndarray of the same dtype, shape (n, units)
-        `out`, if it was given.
+        `out`, if it was given. Half as many columns if the activation is glu.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def dense_forward(
     array([[3.5, 0. ]])
     """
     check_activation(activation, options)
-    check_dense(x, kernel, bias, out)
+    check_dense(x, kernel, bias, activation, out)
     z = _pre_activation(x, kernel, bias)
     return deliver(activation_forward(z, activation, options=options), x.dtype, out)
 
@@ -79,10 +79,10 @@ def dense_backward(
     Parameters
     ----------
     grad : ndarray of float32 or float64, shape (n, units)
-        Gradient with respect to the result of `dense_forward`.
+        Gradient with respect to the result of `dense_forward`, and of its shape.
     x, kernel, bias, activation, options
         As they were given to `dense_forward`.
-    y : ndarray of the same dtype, shape (n, units), optional
+    y : ndarray of the same dtype and shape as `grad`, optional
         What `dense_forward` returned; computed again if it is not given.
 
     Returns

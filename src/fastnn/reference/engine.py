@@ -337,7 +337,8 @@ def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:
     if activation.builtin:
         return activation_forward(z, activation.name, options=activation.options)
     y = activation.forward(read_only(z))
-    return returned(y, z.shape, z.dtype, f"{type(activation).__name__}.forward")
+    shape = (len(z), activation.output_width(z.shape[1]))
+    return returned(y, shape, z.dtype, f"{type(activation).__name__}.forward")
 
 
 def activation_gradient(

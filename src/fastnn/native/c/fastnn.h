@@ -26,9 +26,25 @@ typedef enum {
     FNN_HARD_SIGMOID,
     FNN_EXPONENTIAL,
     FNN_STEP,
+    FNN_BOUNDED_RELU, /* slope below the threshold, largest value, threshold */
+    FNN_RELU6,
+    FNN_HARD_TANH,
+    FNN_HARD_SILU,
+    FNN_CELU,        /* scale below zero */
+    FNN_MISH,
+    FNN_LOG_SIGMOID,
+    FNN_SQUAREPLUS,  /* b */
+    FNN_TANH_SHRINK,
+    FNN_SOFT_SHRINK, /* threshold */
+    FNN_HARD_SHRINK, /* threshold */
+    FNN_THRESHOLD,   /* threshold, value up to it */
+    FNN_SPARSE_PLUS,
+    FNN_SPARSE_SIGMOID,
     /* From here on over whole rows, not element by element. */
     FNN_SOFTMAX,
-    FNN_LOG_SOFTMAX
+    FNN_LOG_SOFTMAX,
+    FNN_SPARSEMAX,
+    FNN_GLU /* y has half the columns of x */
 } fnn_activation;
 
 typedef enum {
@@ -157,11 +173,12 @@ typedef struct {
     /* out = gradient * activation'(saved); out may be gradient. */
     void (*activate_gradient)(fnn_activation kind, const double *options, int64_t n,
                               const void *gradient, const void *saved, void *out);
-    /* Row by row; x has `columns`, of which y may have fewer. Rows of x are read, and thrown away,
-     * up to their length x_row; y may be x. */
+    /* Row by row; x has `columns`. Rows of x are read, and thrown away, up to their length x_row;
+     * y may be x. */
     void (*activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
                           int64_t x_row, void *y, int64_t y_row);
-    /* The gradient at x, which has `columns`, from that at y. */
+    /* The gradient at x, which has `columns`, from that at y; out may be gradient if y has as many
+     * columns as x. */
     void (*activate_rows_gradient)(fnn_activation kind, int64_t rows, int64_t columns,
                                    const void *gradient, int64_t gradient_row, const void *saved,
                                    int64_t saved_row, void *out, int64_t out_row);
@@ -198,13 +215,42 @@ extern const fnn_isa fnn_isas[];
 
 /* Whether the derivative is taken from the activation's input (1) or from its output (0). */
 static inline int fnn_saves_input(fnn_activation kind) {
-    return kind == FNN_ELU || kind == FNN_SELU || kind == FNN_SILU || kind == FNN_GELU ||
-           kind == FNN_SOFTPLUS || kind == FNN_SOFTSIGN || kind == FNN_HARD_SIGMOID ||
-           kind == FNN_LEAKY_RELU;
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_BOUNDED_RELU:
+    case FNN_ELU:
+    case FNN_SELU:
+    case FNN_CELU:
+    case FNN_SILU:
+    case FNN_GELU:
+    case FNN_MISH:
+    case FNN_SOFTPLUS:
+    case FNN_SQUAREPLUS:
+    case FNN_LOG_SIGMOID:
+    case FNN_SOFTSIGN:
+    case FNN_TANH_SHRINK:
+    case FNN_THRESHOLD:
+    case FNN_HARD_SIGMOID:
+    case FNN_HARD_SILU:
+    case FNN_SPARSE_PLUS:
+    case FNN_SPARSE_SIGMOID:
+    case FNN_GLU: return 1;
+    default: return 0;
+    }
 }
 
 static inline int fnn_takes_options(fnn_activation kind) {
-    return kind == FNN_LEAKY_RELU || kind == FNN_ELU;
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_BOUNDED_RELU:
+    case FNN_ELU:
+    case FNN_CELU:
+    case FNN_SQUAREPLUS:
+    case FNN_SOFT_SHRINK:
+    case FNN_HARD_SHRINK:
+    case FNN_THRESHOLD: return 1;
+    default: return 0;
+    }
 }
 
 #endif

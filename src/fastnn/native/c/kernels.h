@@ -62,6 +62,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_SUFFIX
 #undef REAL_SQRT
 #undef REAL_MAX
+#undef REAL_MIN
 #undef SIGN_FREE
 #undef EXPONENT_MASK
 #undef EXPONENT_SHIFT
@@ -76,6 +77,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef TANH_HIGHEST
 #undef GELU_HIGHEST
 #undef ERFC_CENTRE
+#undef TANH_SHRINK_NEAR
 #undef EXP_POLYNOMIAL
 #undef LOG_POLYNOMIAL
 #undef ERFC_POLYNOMIAL
+#undef TANH_SHRINK_POLYNOMIAL
