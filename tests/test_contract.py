@@ -127,7 +127,14 @@ LAYERS = [
     LayerCase(Input((5,), name="example"), (5,), (5,), 0),
     LayerCase(Dense(3, "tanh", name="example"), (5,), (3,), 18),
     LayerCase(Dense(3, use_bias=False, name="example"), (5,), (3,), 15),
+    LayerCase(Dense(6, "glu", name="example"), (5,), (3,), 36),
     LayerCase(Activation("tanh", name="example"), (5,), (5,), 0),
+    LayerCase(Activation("glu", name="example"), (6,), (3,), 0),
+    LayerCase(layers.ReLU(name="example"), (5,), (5,), 0),
+    LayerCase(layers.ReLU(0.5, 0.1, 0.25, name="example"), (5,), (5,), 0),
+    LayerCase(layers.LeakyReLU(name="example"), (5,), (5,), 0),
+    LayerCase(layers.ELU(0.5, name="example"), (5,), (5,), 0),
+    LayerCase(layers.Softmax(name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.5, seed=7, name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.2, seed=8, name="example"), (4, 3), (4, 3), 0),
     LayerCase(Flatten(name="example"), (4, 3), (12,), 0),
@@ -210,8 +217,24 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         activations.Softsign(),
         activations.HardSigmoid(),
         activations.Exponential(),
+        activations.ReLU(negative_slope=0.1, max_value=0.5, threshold=0.05),
+        activations.ReLU6(),
+        activations.HardTanh(),
+        activations.HardSiLU(),
+        activations.CELU(0.5),
+        activations.Mish(),
+        activations.LogSigmoid(),
+        activations.Squareplus(b=2.0),
+        activations.TanhShrink(),
+        activations.SoftShrink(threshold=0.1),
+        activations.HardShrink(threshold=0.1),
+        activations.Threshold(-0.1, 0.25),
+        activations.SparsePlus(),
+        activations.SparseSigmoid(),
         activations.Softmax(),
         activations.LogSoftmax(),
+        activations.Sparsemax(),
+        activations.GLU(),
     ],
     initializers: [
         initializers.Zeros(),
@@ -442,7 +465,7 @@ def layer_setup(case: LayerCase) -> Setup:
 
 
 def activation_setup(activation: activations.ActivationFunction) -> Setup:
-    return Setup(lambda: [Dense(4, activation), Dense(3), Activation(activation), Dense(2)])
+    return Setup(lambda: [Dense(4, activation), Dense(4), Activation(activation), Dense(2)])
 
 
 def loss_setup(case: LossCase) -> Setup:
@@ -643,7 +666,7 @@ class TestActivations:
                 )
 
     def test_it_takes_any_array_and_leaves_it_alone(self, example, dtype):
-        x = np.random.default_rng(6).normal(size=(4, 6)).astype(dtype)
+        x = np.random.default_rng(6).normal(size=(4, 8)).astype(dtype)
         x.flags.writeable = False
         before = x.copy()
         expected = example(np.ascontiguousarray(x[::-1, ::2]))

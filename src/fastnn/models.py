@@ -936,7 +936,7 @@ def _append(ops: list[Op], op: Op) -> None:
         and isinstance(last, DenseOp)
         and layers.is_identity(last.activation)
     ):
-        ops[-1] = replace(last, activation=op.activation)
+        ops[-1] = replace(last, activation=op.activation, outputs=op.outputs)
     else:
         ops.append(op)
 

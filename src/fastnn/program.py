@@ -190,7 +190,10 @@ class ParameterBlock:
 
 @dataclass(frozen=True, eq=False)
 class DenseOp:
-    """``y = activation(x @ kernel + bias)``."""
+    """``y = activation(x @ kernel + bias)``.
+
+    `outputs` is the width of y: that of the kernel, if the activation does not change it.
+    """
 
     inputs: int
     outputs: int
@@ -205,7 +208,7 @@ class DenseOp:
 
 @dataclass(frozen=True, eq=False)
 class ActivationOp:
-    """``y = activation(x)``, row by row where the activation is a softmax."""
+    """``y = activation(x)``, row by row where the activation looks at whole rows."""
 
     inputs: int
     outputs: int

@@ -59,7 +59,7 @@ class Dense(Layer):
     Parameters
     ----------
     units : int
-        Width of the output.
+        Width of the output; with ``activation="glu"``, which halves it, twice that.
     activation : str, class, ActivationFunction or config, optional
         Default: linear.
     use_bias : bool, default True
@@ -104,6 +104,7 @@ class Dense(Layer):
     ) -> None:
         self.units = whole_number(units, "units")
         self.activation: ActivationFunction = activations.get(activation)
+        self.activation.output_width(self.units)  # which it may refuse
         self.use_bias = bool(use_bias)
         self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
@@ -118,7 +119,7 @@ class Dense(Layer):
                 f"{self._title} expects inputs of shape (n, {self._build_shape[-1]}), "
                 f"got (n, {features})"
             )
-        return (None, self.units)
+        return (None, self.activation.output_width(self.units))
 
     def build(self, input_shape: Shape) -> None:
         self.add_weight(
@@ -137,7 +138,8 @@ class Dense(Layer):
 
     def lower(self, input_shape: Shape) -> list[Op]:
         kernel, bias = self._weights["kernel"], self._weights.get("bias")
-        return [DenseOp(row_width(self, input_shape), self.units, kernel, bias, self.activation)]
+        outputs = self.activation.output_width(self.units)
+        return [DenseOp(row_width(self, input_shape), outputs, kernel, bias, self.activation)]
 
     @property
     def kernel(self) -> np.ndarray:
@@ -185,13 +187,13 @@ class Activation(Layer):
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (None, row_width(self, input_shape))
+        return (None, self.activation.output_width(row_width(self, input_shape)))
 
     def lower(self, input_shape: Shape) -> list[Op]:
         if is_identity(self.activation):
             return []
         width = row_width(self, input_shape)
-        return [ActivationOp(width, width, self.activation)]
+        return [ActivationOp(width, self.activation.output_width(width), self.activation)]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.serialize(self.activation)}

@@ -28,11 +28,11 @@ cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
     void *packed) noexcept nogil
 cdef void shared_activate(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x,
-    void *y) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y) noexcept nogil
 cdef void shared_activate_gradient(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *gradient,
-    const void *saved, void *out) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *gradient, const void *saved, void *out) noexcept nogil
 cdef void shared_gather(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t *order,
     void *out, int64_t out_row) noexcept nogil

@@ -203,7 +203,7 @@ cdef class Trainer:
             op = &self.ops.items[i]
             op.y = self._allocate(self.capacity * op.row)
             op.z = op.y
-            if op.kind == CUSTOM or fnn_saves_input(op.activation):
+            if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
                 op.z = self._allocate(self.capacity * op.row)
             if op.kind == LAYER:
                 op.layer.room = self._allocate(self._room(op))
@@ -532,7 +532,6 @@ cdef class Trainer:
                     self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
             elif op.kind == CUSTOM:
-                self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
             elif op.kind == LAYER:
                 self._layer(op, batch, x, x_row, training, iteration)
@@ -562,7 +561,7 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.c, g.c_row = op.z if keep_input else op.y, op.row
         g.bias, g.saved = op.bias, NULL
-        g.activation, g.alpha = op.activation, op.alpha
+        g.activation, g.options = op.activation, op.options
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
         cdef bint long_rows = op.outputs > DIRECT_VECTORS * self.table.vector_width
         if long_rows and rows > DIRECT_TILES * self.table.tile_rows:
@@ -572,7 +571,7 @@ cdef class Trainer:
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
         if keep_input:
-            shared_activate(self.table, op.activation, op.alpha, rows * op.row, op.z, op.y)
+            shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
         return 0
 
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
@@ -696,7 +695,8 @@ cdef class Trainer:
             x, x_row = batch.x, batch.x_row
             if i > 0:
                 x, x_row = self.ops.items[i - 1].y, self.ops.items[i - 1].row
-            self._backward_through_activation(op, batch, gradient, iteration)
+            self._backward_through_activation(op, batch, x, x_row, gradient,
+                                              self.gradients[1 - turn], iteration)
             if op.kind == DENSE:
                 self._backward_to_parameters(op, batch, x, x_row, gradient)
                 if i > self.lowest:
@@ -711,6 +711,8 @@ cdef class Trainer:
                 turn = 1 - turn
             elif op.kind == ADD:
                 memcpy(op.held, gradient, batch.rows * op.row * self.itemsize)
+            elif op.inputs != op.outputs:
+                turn = 1 - turn
             if i > self.lowest:
                 self._add_held(i, batch.rows, self.gradients[turn])
         return 0
@@ -774,31 +776,39 @@ cdef class Trainer:
             if self.ops.items[i].kind == LAYER and self.ops.items[i].steps.renew != NULL:
                 self.ops.items[i].steps.renew(&self.ops.items[i].layer)
 
-    cdef int _backward_through_activation(self, Op *op, const Batch *batch, char *gradient,
+    cdef int _backward_through_activation(self, Op *op, const Batch *batch, const char *x,
+                                          int64_t x_row, char *gradient, char *other,
                                           uint64_t iteration) except -1 nogil:
-        """Turn the gradient at an op's output, in place, into that before its activation."""
-        cdef int64_t rows = batch.rows
+        """Turn the gradient at an op's output into that before its activation.
+
+        It is done in place, or into the `other` buffer where the activation changes the width.
+        """
+        cdef int64_t rows = batch.rows, below_row = padded_row(op.inputs, self.itemsize)
+        cdef bint from_input = fnn_saves_input(op.activation)
         if op.kind == DROPOUT:
             self._dropout(op, batch, gradient, op.row, gradient, iteration)
         elif op.kind == CUSTOM:
-            self._custom_backward(op, rows, gradient)
+            self._custom_backward(op, rows, x, x_row, gradient,
+                                  gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation >= FNN_SOFTMAX:
-            self.table.softmax_gradient(rows, op.outputs, gradient, op.row, op.y, op.row, gradient,
-                                        op.row, op.activation == FNN_LOG_SOFTMAX)
+            self.table.activate_rows_gradient(
+                op.activation, rows, op.inputs, gradient, op.row,
+                x if from_input else op.y, x_row if from_input else op.row,
+                gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
-            shared_activate_gradient(self.table, op.activation, op.alpha, rows * op.row, gradient,
-                                     op.z, gradient)
+            shared_activate_gradient(self.table, op.activation, op.options, rows * op.row,
+                                     gradient, op.z, gradient)
         return 0
 
-    cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
+    cdef int _custom_backward(self, Op *op, int64_t rows, const char *x, int64_t x_row,
+                              const char *gradient, char *out, int64_t out_row) except -1 with gil:
         activation = self.ops.customs[op.custom]
         result = activation.backward(
             self.ops.matrix(gradient, rows, op.outputs, op.row),
-            self.ops.matrix(op.z, rows, op.outputs, op.row),
+            self.ops.matrix(x, rows, op.inputs, x_row),
             self.ops.matrix(op.y, rows, op.outputs, op.row),
         )
-        return self.ops.put(result, f"{activation.name}.backward", gradient, rows, op.outputs,
-                            op.row)
+        return self.ops.put(result, f"{activation.name}.backward", out, rows, op.inputs, out_row)
 
     cdef int _backward_to_parameters(self, Op *op, const Batch *batch, const char *x,
                                      int64_t x_row, const char *gradient) except -1 nogil:
@@ -811,7 +821,8 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, 1, x_row
         g.b, g.b_row, g.b_panel = gradient, op.row, self.table.panel_width
         g.c, g.c_row = op.kernel_gradient, op.outputs
-        g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+        g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
+        g.activation, g.options = FNN_LINEAR, NULL
         self.ops.product(&g)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,
@@ -830,7 +841,7 @@ cdef class Trainer:
         g.c, g.c_row = out, below.row
         g.bias = NULL
         g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
-        g.activation, g.alpha = below.activation, below.alpha
+        g.activation, g.options = below.activation, below.options
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
@@ -838,7 +849,7 @@ cdef class Trainer:
                                        char *out) except -1 nogil:
         shared_row_dots(self.table, op.inputs, op.outputs, gradient, op.kernel, op.outputs, out)
         if below.gradient_fused:
-            shared_activate_gradient(self.table, below.activation, below.alpha, op.inputs, out,
+            shared_activate_gradient(self.table, below.activation, below.options, op.inputs, out,
                                      below.z, out)
         return heed_signals(2.0 * op.inputs * op.outputs)
 

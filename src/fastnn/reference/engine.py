@@ -441,9 +441,10 @@ def user_gradient(op: UserOp, record: Record, grad: np.ndarray, gradients: Gradi
 def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:
     """Return ``activation(z)``, by its kernel or by the user's own `forward`."""
     if activation.builtin:
-        return activation_forward(z, activation.name, alpha=activation.alpha)
+        return activation_forward(z, activation.name, options=activation.options)
     y = activation.forward(read_only(z))
-    return returned(y, z.shape, z.dtype, f"{type(activation).__name__}.forward")
+    shape = (len(z), activation.output_width(z.shape[1]))
+    return returned(y, shape, z.dtype, f"{type(activation).__name__}.forward")
 
 
 def activation_gradient(
@@ -451,7 +452,7 @@ def activation_gradient(
 ) -> np.ndarray:
     """Return the gradient with respect to `z`, by kernel or by the user's own `backward`."""
     if activation.builtin:
-        return activation_backward(grad, z, y, activation.name, alpha=activation.alpha)
+        return activation_backward(grad, z, y, activation.name, options=activation.options)
     result = activation.backward(read_only(grad), read_only(z), read_only(y))
     return returned(result, z.shape, z.dtype, f"{type(activation).__name__}.backward")
 

@@ -23,8 +23,8 @@ const fnn_kernels FN(fnn_kernels) = {
     .row_dots = FN(row_dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
-    .softmax = FN(softmax),
-    .softmax_gradient = FN(softmax_gradient),
+    .activate_rows = FN(activate_rows),
+    .activate_rows_gradient = FN(activate_rows_gradient),
     .loss = FN(loss),
     .metric = FN(metric),
     .update = FN(update),
@@ -106,6 +106,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_SUFFIX
 #undef REAL_SQRT
 #undef REAL_MAX
+#undef REAL_MIN
 #undef SIGN_FREE
 #undef EXPONENT_MASK
 #undef EXPONENT_SHIFT
@@ -120,6 +121,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef TANH_HIGHEST
 #undef GELU_HIGHEST
 #undef ERFC_CENTRE
+#undef TANH_SHRINK_NEAR
 #undef EXP_POLYNOMIAL
 #undef LOG_POLYNOMIAL
 #undef ERFC_POLYNOMIAL
+#undef TANH_SHRINK_POLYNOMIAL
