@@ -207,6 +207,8 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
         schedules.PolynomialDecay(0.1, 4, 0.01, 2.0, cycle=True),
         schedules.CosineDecay(0.1, 3, 0.1, warmup_target=0.2, warmup_steps=2),
+        schedules.CosineDecayRestarts(0.1, 2, 1.5, 0.8, 0.1),
+        schedules.OneCycle(0.1, 6, 0.5, "linear", 5.0, 10.0, three_phase=True),
     ],
 }
 CALLBACKS: dict[type, Callable[..., callbacks.Callback]] = {
