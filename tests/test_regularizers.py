@@ -44,7 +44,7 @@ def test_factors_out_of_range_are_refused(value):
 
 
 def test_a_penalty_that_training_would_not_know_is_refused():
-    with pytest.raises(TypeError, match="must not define __call__"):
+    with pytest.raises(TypeError, match=r"must define both __call__\(w\) and gradient\(w\)"):
 
         class Mine(Regularizer):
             def __call__(self, w):

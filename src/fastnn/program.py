@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
     from fastnn.regularizers import Regularizer
@@ -52,6 +53,8 @@ class Parameter:
         Penalty added to the training loss.
     trainable : bool, default True
         Whether training may change it. Read when a trainer is made.
+    constraint : Constraint, optional
+        What the values are held to after each step of training.
     """
 
     def __init__(
@@ -60,11 +63,13 @@ class Parameter:
         shape: tuple[int, ...],
         regularizer: Regularizer | None = None,
         trainable: bool = True,
+        constraint: Constraint | None = None,
     ) -> None:
         self.name = name
         self.shape = shape
         self.regularizer = regularizer
         self.trainable = trainable
+        self.constraint = constraint
         self.block: ParameterBlock | None = None
         self.offset = 0
 

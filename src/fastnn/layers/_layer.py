@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import initializers, regularizers
+from fastnn import constraints, initializers, regularizers
 from fastnn._naming import automatic_name
 from fastnn._validation import check_memory, feature_shape, numeric_array, whole_number
 from fastnn.program import Layout, Op, Parameter, ParameterBlock
@@ -110,6 +110,7 @@ class Layer:
         shape: tuple[int, ...],
         initializer: Any = "glorot_uniform",
         regularizer: Any = None,
+        constraint: Any = None,
     ) -> Parameter:
         """Declare a weight; to be called in `build`.
 
@@ -119,9 +120,10 @@ class Layer:
         shape : tuple of int
         initializer : str, class, Initializer or config, default "glorot_uniform"
         regularizer : str, class, Regularizer or config, optional
+        constraint : str, class, Constraint or config, optional
         """
-        penalty = regularizers.get(regularizer)
-        parameter = Parameter(name, shape, penalty, self._trainable)
+        penalty, limit = regularizers.get(regularizer), constraints.get(constraint)
+        parameter = Parameter(name, shape, penalty, self._trainable, limit)
         self._initializers[name] = initializers.get(initializer)
         self._weights[name] = parameter
         return parameter

@@ -42,3 +42,7 @@ cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noe
 cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil
+cdef void shared_min_max_norm(
+    const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
+    void *x) noexcept nogil
+cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept nogil

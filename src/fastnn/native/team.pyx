@@ -38,6 +38,9 @@ cdef extern from "c/shares.h" nogil:
     double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
     void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
+    void fnn_shared_min_max_norm(
+        const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
+    void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
 
 
@@ -168,6 +171,16 @@ cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcep
 
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:
     fnn_shared_update(table, u)
+
+
+cdef void shared_min_max_norm(
+    const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
+    void *x) noexcept nogil:
+    fnn_shared_min_max_norm(table, rows, columns, low, high, rate, x)
+
+
+cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept nogil:
+    fnn_shared_non_neg(table, n, x)
 
 
 cdef void shared_packing_gemm(

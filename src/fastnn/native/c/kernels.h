@@ -8,6 +8,7 @@
 #include "losses.h"
 #include "updates.h"
 #include "rows.h"
+#include "constraints.h"
 
 const fnn_kernels FN(fnn_kernels) = {
     .itemsize = sizeof(REAL),
@@ -33,6 +34,11 @@ const fnn_kernels FN(fnn_kernels) = {
     .clip = FN(clip),
     .penalise = FN(penalise),
     .all_finite = FN(all_finite),
+    .min_max_norm = FN(min_max_norm),
+    .non_neg = FN(non_neg),
+    .unit_vectors = FN(unit_vectors),
+    .pair_signs = FN(pair_signs),
+    .orthogonal_gradient = FN(orthogonal_gradient),
 };
 
 #undef vec
@@ -55,6 +61,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef PROBABILITY_FLOOR
 #undef DROPOUT_GROUPS
 #undef COUNT
+#undef NORM_COLUMNS
+#undef NORM_EPSILON
+#undef LEAST_NORM
 
 #undef REAL
 #undef INT

@@ -45,5 +45,8 @@ double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
 double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args);
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d);
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u);
+void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
+                             double high, double rate, void *x);
+void fnn_shared_non_neg(const fnn_kernels *table, int64_t n, void *x);
 
 #endif
