@@ -58,17 +58,18 @@ class Constraint(Configurable):
 class BuiltinConstraint(Constraint):
     """A constraint that a kernel computes, on vectors along the first axis."""
 
-    computed_by: ClassVar[str | None]
+    computed_by: ClassVar[str]
+    rewritten: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # Whoever writes it anew means it to be called.
         if "__call__" in vars(cls):
-            cls.computed_by = None
+            cls.rewritten = True
 
     @property
     def kernel(self) -> str | None:
-        return self.computed_by if self._axes in ((), (0,)) else None
+        return self.computed_by if self._axes in ((), (0,)) and not self.rewritten else None
 
     @property
     def _axes(self) -> tuple[int, ...]:
@@ -97,7 +98,6 @@ class BuiltinConstraint(Constraint):
         axes, front = self._axes, range(len(self._axes))
         if any(not -array.ndim <= axis < array.ndim for axis in axes):
             raise ValueError(f"{self!r} needs an array with its axes, got shape {array.shape}")
-        assert self.computed_by is not None
         moved = np.moveaxis(array, axes, front)
         shape = math.prod(moved.shape[: len(axes)]), math.prod(moved.shape[len(axes) :])
         dtype = np.float64 if array.dtype == np.float64 else np.float32

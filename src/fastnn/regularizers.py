@@ -32,7 +32,7 @@ class Regularizer(Configurable):
     --------
     >>> class FourthPower(Regularizer):
     ...     def __call__(self, w):
-    ...         return 0.01 * np.sum(w**4)
+    ...         return 0.01 * float(np.sum(w**4))
     ...
     ...     def gradient(self, w):
     ...         return 0.04 * w**3
@@ -201,6 +201,7 @@ _registry: Registry[Regularizer] = Registry(
         "l1": L1,
         "l2": L2,
         "l1_l2": L1L2(l1=0.01, l2=0.01),
+        "l1l2": L1L2,
         "orthogonal_regularizer": OrthogonalRegularizer,
     },
     advice="Subclass Regularizer and define __call__(w) and gradient(w)",
