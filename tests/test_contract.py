@@ -179,6 +179,7 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         initializers.LecunUniform(seed=5),
         initializers.LecunNormal(seed=5),
         initializers.Orthogonal(gain=2.0, seed=6),
+        initializers.Identity(gain=2.0),
     ],
     metrics: [
         metrics.MeanSquaredError(),

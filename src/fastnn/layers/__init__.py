@@ -9,7 +9,7 @@ nothing itself. Shapes are written as in Keras, with None for the number of samp
 from __future__ import annotations
 
 from fastnn._registry import Registry
-from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers
+from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers, check_dtype
 from fastnn.layers.core import Activation, Dense, Flatten, Input, is_identity
 from fastnn.layers.regularization import Dropout
 
@@ -23,6 +23,7 @@ __all__ = [
     "Shape",
     "assign_weights",
     "build_layers",
+    "check_dtype",
     "deserialize",
     "get",
     "is_identity",

@@ -70,7 +70,7 @@ class Dense(Layer):
     kernel_constraint, bias_constraint : str, class, Constraint or config, optional
         What they are held to after each step of training.
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
 
     Attributes
     ----------
@@ -188,7 +188,7 @@ class Activation(Layer):
     ----------
     activation : str, class, ActivationFunction or config
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
     """
 
     def __init__(self, activation: Any, **options: Any) -> None:
@@ -214,7 +214,7 @@ class Flatten(Layer):
     Parameters
     ----------
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
     """
 
     def __init__(self, **options: Any) -> None:
