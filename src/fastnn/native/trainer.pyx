@@ -850,6 +850,7 @@ cdef class Trainer:
             shared_update(self.table, &u)
 
     cdef int _constrain(self) except -1 nogil:
+        """Hold the parameters that have just been updated to their constraints."""
         cdef Constraint *c
         cdef int i
         for i in range(self.constraint_count):
