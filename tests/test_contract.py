@@ -251,7 +251,7 @@ def public_classes(module: ModuleType) -> set[type]:
         cls
         for name, cls in vars(module).items()
         if inspect.isclass(cls)
-        and cls.__module__ == module.__name__
+        and f"{cls.__module__}.".startswith(f"{module.__name__}.")
         and issubclass(cls, tuple(BASES))
         and not name.startswith("_")
     } - (BASES | CONTAINERS)
