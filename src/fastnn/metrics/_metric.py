@@ -54,7 +54,7 @@ class Metric(Configurable):
     """
 
     kernel: ClassVar[str | None] = None
-    sparse: ClassVar[bool | None] = None
+    sparse: bool | None = None
     direction: ClassVar[str | None] = None
     threshold: float = 0.5
 
@@ -136,6 +136,9 @@ class MeanMetric(Metric):
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
+        if sample_weight is not None and np.ndim(y_true) == np.ndim(y_pred) == 1:
+            # Each has a weight of its own, so these are samples with one output.
+            y_pred = np.reshape(y_pred, (-1, 1))
         true, pred, shape = as_rows(y_true, y_pred, bool(self.sparse))
         values = self.values(true, pred).astype(np.float64, copy=False)
         if sample_weight is None:
@@ -154,3 +157,9 @@ class MeanMetric(Metric):
     def reset_state(self) -> None:
         self.total = 0.0
         self.count = 0.0
+
+
+def per_sample(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return the values of `metric`: of the shape of `y_pred` without its last axis."""
+    true, pred, shape = as_rows(y_true, y_pred, bool(metric.sparse))
+    return metric.values(true, pred).reshape(shape)
