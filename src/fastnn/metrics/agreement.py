@@ -10,7 +10,7 @@ import numpy as np
 from fastnn._registry import real
 from fastnn._validation import numeric_array, whole_number
 from fastnn.metrics._metric import Metric
-from fastnn.metrics._targets import as_classes, check_outputs, count_pairs, ratio
+from fastnn.metrics._targets import as_classes, as_outputs, check_outputs, count_pairs, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -305,9 +305,9 @@ class BinaryIoU(IoU):
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
-        true = _class_numbers(y_true, "y_true", sparse=True)
-        pred = numeric_array(y_pred, "y_pred").reshape(-1) >= self.threshold
-        self._count(true, pred, sample_weight)
+        targets, pred, weights = as_outputs(y_true, y_pred, sample_weight, labels=False)
+        true = _class_numbers(targets, "y_true", sparse=True)
+        self._count(true, pred.reshape(-1) >= self.threshold, weights)
 
 
 class MeanIoU(IoU):
