@@ -539,6 +539,37 @@ class TestR2:
             metrics.R2Score()([0, 1], [[0.1, 0.9], [0.2, 0.8]])
 
 
+class TestCorrelation:
+    def test_over_all_samples_in_each_output(self):
+        rng = np.random.default_rng(0)
+        true = 1e6 + rng.normal(size=(40, 2))
+        pred, weights = true + rng.normal(size=(40, 2)), rng.integers(0, 4, 40)
+        counted = np.repeat(true, weights, axis=0), np.repeat(pred, weights, axis=0)
+        together = [np.cov(t, p, bias=True) for t, p in zip(*(c.T for c in counted), strict=True)]
+        means = counted[0].mean(axis=0) - counted[1].mean(axis=0)
+        pearson = [c[0, 1] / np.sqrt(c[0, 0] * c[1, 1]) for c in together]
+        lin = [2 * c[0, 1] / (np.trace(c) + m**2) for c, m in zip(together, means, strict=True)]
+        for metric, expected in [
+            (metrics.PearsonCorrelation(axis=0), pearson),
+            (metrics.ConcordanceCorrelation(axis=0), lin),
+        ]:
+            result = streamed(metric, true, pred, weights)
+            assert result == pytest.approx(np.mean(expected), rel=1e-8)
+            metric.reset_state()
+            assert metric.result() == 0.0
+
+    def test_functions_along_either_axis(self):
+        true, pred = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]), np.eye(3)[:, :2]
+        for function in (metrics.pearson_correlation, metrics.concordance_correlation):
+            np.testing.assert_allclose(function(true, pred, axis=0), function(true.T, pred.T))
+            with pytest.raises(ValueError, match="axis must be -1"):
+                function(true, pred, axis=2)
+
+    def test_what_does_not_vary(self):
+        assert np.isnan(metrics.PearsonCorrelation()([[1.0, 2.0]], [[0.1, 0.1]]))
+        assert metrics.ConcordanceCorrelation()([[0.1, 0.1]], [[0.1, 0.1]]) == 0.0
+
+
 class TestValues:
     """Mean and Sum, of whatever there is to average or to add up."""
 

@@ -70,6 +70,12 @@ from fastnn.metrics.confusion import (
     TrueNegatives,
     TruePositives,
 )
+from fastnn.metrics.correlation import (
+    ConcordanceCorrelation,
+    PearsonCorrelation,
+    concordance_correlation,
+    pearson_correlation,
+)
 from fastnn.metrics.margins import CategoricalHinge, Hinge, SquaredHinge
 from fastnn.metrics.probabilistic import (
     BinaryCrossentropy,
@@ -110,6 +116,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "CategoricalHinge",
     "CohensKappa",
+    "ConcordanceCorrelation",
     "ConfusionMatrix",
     "CosineSimilarity",
     "F1Score",
@@ -132,6 +139,7 @@ __all__ = [
     "Metric",
     "OneHotIoU",
     "OneHotMeanIoU",
+    "PearsonCorrelation",
     "Poisson",
     "Precision",
     "PrecisionAtRecall",
@@ -154,6 +162,7 @@ __all__ = [
     "categorical_accuracy",
     "categorical_crossentropy",
     "categorical_hinge",
+    "concordance_correlation",
     "deserialize",
     "get",
     "hinge",
@@ -164,6 +173,7 @@ __all__ = [
     "mean_absolute_percentage_error",
     "mean_squared_error",
     "mean_squared_logarithmic_error",
+    "pearson_correlation",
     "poisson",
     "serialize",
     "sparse_categorical_accuracy",
@@ -191,6 +201,8 @@ _registry: Registry[Metric] = Registry(
         "log_cosh_error": LogCoshError,
         "cosine_similarity": CosineSimilarity,
         "r2_score": R2Score,
+        "pearson_correlation": PearsonCorrelation,
+        "concordance_correlation": ConcordanceCorrelation,
         "binary_crossentropy": BinaryCrossentropy,
         "categorical_crossentropy": CategoricalCrossentropy,
         "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,

@@ -14,7 +14,8 @@ from fastnn.metrics._formulas import (
     mean_squared_logarithmic_error,
 )
 from fastnn.metrics._metric import MeanMetric, Metric
-from fastnn.metrics._targets import as_outputs, check_outputs, ratio
+from fastnn.metrics._moments import Moments
+from fastnn.metrics._targets import as_outputs, check_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -194,9 +195,8 @@ class R2Score(Metric):
         1 - sum((y_true - y_pred)**2) / sum((y_true - mean(y_true))**2)
 
     for each output: 1 if all is right, 0 as good as the mean. It is 0 where targets do not vary,
-    and NaN if they do not and all is right, or there are none. The sums are of differences from
-    the mean, which is followed as it moves (Chan, Golub and LeVeque), so that a mean far from 0
-    does no harm.
+    and NaN if they do not and all is right, or there are none. The mean is followed as it moves,
+    so that one far from 0 does no harm.
 
     Parameters
     ----------
@@ -209,11 +209,6 @@ class R2Score(Metric):
         (Keras takes the number of all targets for n, which is the same with one output.)
     name : str, default "r2_score"
 
-    References
-    ----------
-    T. F. Chan, G. H. Golub and R. J. LeVeque (1983). Algorithms for computing the sample
-    variance: analysis and recommendations. The American Statistician 37(3), 242-247.
-
     Examples
     --------
     >>> round(R2Score()([[1.0], [4.0], [3.0]], [[2.0], [4.0], [4.0]]), 6)
@@ -222,6 +217,7 @@ class R2Score(Metric):
 
     sparse = False
     direction = "up"
+    _moments: Moments | None
 
     def __init__(
         self,
@@ -242,42 +238,26 @@ class R2Score(Metric):
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
         true, pred, weights = as_outputs(y_true, y_pred, sample_weight, labels=False)
-        if not len(true):
-            return
-        true, pred = true.astype(np.float64), pred.astype(np.float64)
-        if not self.num_samples:
-            self._start(true[0])
-        check_outputs(self.name, len(self._origin), true.shape[1])
-        # Seen from the first target, targets that do not vary are exactly 0.
-        self._add(true - self._origin, weights)
+        if self._moments is None:
+            self._moments = Moments(1, true.shape[1])
+            self._residual = np.zeros(true.shape[1])
+        check_outputs(self.name, len(self._residual), true.shape[1])
+        true = true.astype(np.float64)
+        self._moments.add(true[np.newaxis], weights)
         self._residual += (weights * np.square(true - pred)).sum(axis=0)
         self.num_samples += len(true)
 
-    def _start(self, first: np.ndarray) -> None:
-        self._origin = first
-        self._count, self._mean, self._total, self._residual = np.zeros((4, len(first)))
-
-    def _add(self, values: np.ndarray, weights: np.ndarray) -> None:
-        """Add values to count, mean and sum of squared differences from the mean."""
-        count = weights.sum(axis=0)
-        mean = ratio((weights * values).sum(axis=0), count)
-        share = ratio(count, self._count + count)
-        step = mean - self._mean
-        self._total += (weights * np.square(values - mean)).sum(axis=0)
-        self._total += np.square(step) * share * self._count
-        self._mean += step * share
-        self._count += count
-
     def result(self) -> float | np.ndarray:
-        if not self.num_samples:
+        if self._moments is None:
             return float("nan")
+        total = self._moments.products[0, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            scores = 1 - self._residual / self._total
+            scores = 1 - self._residual / total
             scores[np.isinf(scores)] = 0.0
             if self.class_aggregation == "uniform_average":
                 return float(self._adjusted(scores.mean()))
             if self.class_aggregation == "variance_weighted_average":
-                return float(self._adjusted(scores @ self._total / self._total.sum()))
+                return float(self._adjusted(scores @ total / total.sum()))
         return self._adjusted(scores)
 
     def _adjusted(self, score: np.ndarray) -> np.ndarray:
@@ -295,4 +275,4 @@ class R2Score(Metric):
 
     def reset_state(self) -> None:
         self.num_samples = 0
-        self._start(np.zeros(0))
+        self._moments = None
