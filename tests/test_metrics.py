@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import (
@@ -723,3 +726,13 @@ class TestOwnMetric:
     def test_wrapper_needs_a_function(self):
         with pytest.raises(TypeError, match="fn must be a function"):
             metrics.MeanMetricWrapper("bias")
+
+
+def test_the_example_of_an_own_metric():
+    path = Path(__file__).parents[1] / "examples" / "own_metric.py"
+    metric = runpy.run_path(str(path))["CalibrationError"](bins=2)
+    # Three samples in the upper bin, two of them right, and one in the lower bin, which is wrong.
+    pred = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.7, 0.3, 0.0], [0.3, 0.3, 0.4]])
+    metric.update_state(np.array([0, 1]), pred[:2])
+    metric.update_state(np.array([1, 0]), pred[2:])
+    assert metric.result() == pytest.approx((abs(2 - 2.4) + 0.4) / 4)
