@@ -124,6 +124,13 @@ class TestEveryMetric:
         metric.update_state(y_true, [[np.nan, 0.2], [0.7, np.nan], [0.4, 0.6]])
         assert isinstance(metric.result(), float | np.ndarray)
 
+    @pytest.mark.parametrize("size", [1e300, np.inf])
+    def test_no_prediction_is_too_large(self, name, size):
+        """Warnings would be errors here."""
+        metric, y_true = made(name)
+        metric.update_state(y_true, [[size, 0.2], [-size, size], [0.4, -size]], [0, 1, 2])
+        assert isinstance(metric.result(), float | np.ndarray)
+
     def test_float32_is_enough(self, name):
         (narrow, y_true), (wide, _) = made(name), made(name)
         narrow.update_state(y_true, np.array(Y_PRED, "f4"))

@@ -8,7 +8,13 @@
 0.75
 >>> accuracy.reset_state()
 
-Targets and predictions have the shapes that `fastnn.losses` describes.
+Targets and predictions have the shapes that `fastnn.losses` describes. Metrics that count
+decisions take class numbers as well as one-hot targets, so they go with any loss. Sums are kept in
+float64.
+
+Names, arguments and results are those of Keras 3, with a few differences: what depends on
+thresholds without end (`AUC`, `PrecisionAtRecall` and their like) is exact, by ranking all
+predictions, and nothing is added to denominators. In training, metrics are not weighted.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn.losses import as_rows
+from fastnn.reference._arrays import ieee_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -15,6 +16,7 @@ EPSILON = 1e-7
 """What keeps quotients and logarithms finite."""
 
 
+@ieee_arithmetic()
 def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``100 * mean(|y_pred - y_true| / max(|y_true|, 1e-7))`` per sample."""
     true, pred, shape = as_rows(y_true, y_pred, sparse=False)
@@ -22,6 +24,7 @@ def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.n
     return 100 * error.mean(axis=1, dtype=np.float64).reshape(shape)
 
 
+@ieee_arithmetic()
 def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean((log(1 + y_pred) - log(1 + y_true))**2)`` per sample.
 
@@ -32,6 +35,7 @@ def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.n
     return np.square(error).mean(axis=1, dtype=np.float64).reshape(shape)
 
 
+@ieee_arithmetic()
 def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(log(cosh(y_pred - y_true)))`` per sample."""
     true, pred, shape = as_rows(y_true, y_pred, sparse=False)
@@ -40,14 +44,15 @@ def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return (size + np.log1p(np.expm1(-2 * size) / 2)).mean(axis=1).reshape(shape)
 
 
+@ieee_arithmetic()
 def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(y_pred - y_true * log(y_pred + 1e-7))`` per sample."""
     true, pred, shape = as_rows(y_true, y_pred, sparse=False)
-    with np.errstate(invalid="ignore"):
-        values = pred - true * np.log(pred + pred.dtype.type(EPSILON))
+    values = pred - true * np.log(pred + pred.dtype.type(EPSILON))
     return values.mean(axis=1, dtype=np.float64).reshape(shape)
 
 
+@ieee_arithmetic()
 def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``sum(y_true * log(y_true / y_pred))`` per sample, of values held in [1e-7, 1]."""
     true, pred, shape = as_rows(y_true, y_pred, sparse=False)
@@ -55,6 +60,7 @@ def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return (true * np.log(true / pred)).sum(axis=1, dtype=np.float64).reshape(shape)
 
 
+@ieee_arithmetic()
 def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(max(0, 1 - t * y_pred)**2)`` per sample, t = 1 where y_true > 0, else -1."""
     true, pred, shape = as_rows(y_true, y_pred, sparse=False)
@@ -62,6 +68,7 @@ def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return np.square(miss).mean(axis=1, dtype=np.float64).reshape(shape)
 
 
+@ieee_arithmetic()
 def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``max(0, 1 + max((1 - t) * y_pred) - sum(t * y_pred))`` per sample, t = y_true."""
     true, pred, shape = as_rows(y_true, y_pred, sparse=False)

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn._naming import automatic_name
 from fastnn._registry import Configurable
 from fastnn.losses import as_rows, as_weights
+from fastnn.reference._arrays import ieee_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -86,7 +87,10 @@ class Metric(Configurable):
         raise NotImplementedError(f"{type(self).__name__} has no kernel: call update_state")
 
     def result(self) -> Any:
-        """Return the metric over all samples since the last reset: a float in most cases."""
+        """Return the metric over all samples since the last reset.
+
+        A float in most cases, or an array, which later samples must not change.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define result")
 
     def reset_state(self) -> None:
@@ -145,7 +149,8 @@ class MeanMetric(Metric):
             self.accumulate(float(values.sum()), values.size)
         else:
             weights = as_weights(sample_weight, shape).reshape(-1).astype(np.float64)
-            self.accumulate(float(values @ weights), float(weights.sum()))
+            with ieee_arithmetic():
+                self.accumulate(float(values @ weights), float(weights.sum()))
 
     def accumulate(self, total: float, count: float) -> None:
         self.total += total

@@ -11,6 +11,7 @@ from fastnn._registry import real
 from fastnn._validation import numeric_array, whole_number
 from fastnn.metrics._metric import Metric
 from fastnn.metrics._targets import as_classes, as_outputs, check_outputs, count_pairs, ratio
+from fastnn.reference._arrays import ieee_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -95,6 +96,7 @@ class MatthewsCorrelationCoefficient(ConfusionMatrix):
     ) -> None:
         super().__init__(name, threshold=threshold)
 
+    @ieee_arithmetic()
     def result(self) -> float:
         matrix = ratio(self._matrix, self._matrix.sum())
         actual, predicted = matrix.sum(axis=1), matrix.sum(axis=0)

@@ -10,6 +10,7 @@ from fastnn.metrics._metric import Metric
 from fastnn.metrics._moments import Moments
 from fastnn.metrics._targets import as_outputs, check_outputs, ratio
 from fastnn.metrics.reduction import Mean
+from fastnn.reference._arrays import ieee_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -28,6 +29,7 @@ class _Correlation(Metric):
         self._mean = Mean()
         self.reset_state()
 
+    @ieee_arithmetic()
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
@@ -41,6 +43,7 @@ class _Correlation(Metric):
         check_outputs(self.name, len(self._moments.count), true.shape[1])
         self._moments.add(np.stack([true, pred]).astype(np.float64), weights)
 
+    @ieee_arithmetic()
     def result(self) -> float:
         if self._moments is not None and self._moments.count.any():
             return float(self._of(self._moments).mean())
@@ -94,8 +97,7 @@ class PearsonCorrelation(_Correlation):
     @staticmethod
     def _of(moments: Moments) -> np.ndarray:
         (true, together), (_, pred) = moments.products
-        with np.errstate(invalid="ignore"):
-            return together / (np.sqrt(true) * np.sqrt(pred))
+        return together / (np.sqrt(true) * np.sqrt(pred))
 
 
 class ConcordanceCorrelation(_Correlation):
@@ -145,6 +147,7 @@ def concordance_correlation(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1
     return _values(ConcordanceCorrelation, y_true, y_pred, axis)
 
 
+@ieee_arithmetic()
 def _values(
     kind: type[_Correlation], y_true: ArrayLike, y_pred: ArrayLike, axis: int
 ) -> np.ndarray:

@@ -24,8 +24,9 @@ Counts = tuple[np.ndarray, np.ndarray]
 
 
 class _Growing:
-    """An array that is added to at its end; it doubles when full, so that all in all each value
-    is moved only a few times.
+    """An array that is added to at its end.
+
+    It doubles when full, so that all in all each value is moved only a few times.
     """
 
     def __init__(self, dtype: type) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn._validation import numeric_array
 from fastnn.metrics._metric import Metric
+from fastnn.reference._arrays import ieee_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -196,4 +197,5 @@ def _samplewise(
         )
     numbers = reduce(numbers, axis=tuple(range(weights.ndim, numbers.ndim)))
     rest = tuple(range(1, weights.ndim))
-    return reduce(numbers * weights, axis=rest), reduce(weights, axis=rest)
+    with ieee_arithmetic():
+        return reduce(numbers * weights, axis=rest), reduce(weights, axis=rest)

@@ -16,6 +16,7 @@ from fastnn.metrics._formulas import (
 from fastnn.metrics._metric import MeanMetric, Metric
 from fastnn.metrics._moments import Moments
 from fastnn.metrics._targets import as_outputs, check_outputs
+from fastnn.reference._arrays import ieee_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -58,6 +59,7 @@ class RootMeanSquaredError(MeanSquaredError):
     def __init__(self, name: str = "root_mean_squared_error") -> None:
         super().__init__(name)
 
+    @ieee_arithmetic()
     def result(self) -> float:
         return float(np.sqrt(super().result()))
 
@@ -180,6 +182,7 @@ class CosineSimilarity(MeanMetric):
     def __init__(self, name: str = "cosine_similarity") -> None:
         super().__init__(name)
 
+    @ieee_arithmetic()
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         true, pred = y_true.astype(np.float64), y_pred.astype(np.float64)
         lengths = [np.maximum(np.linalg.norm(rows, axis=1), 1e-12) for rows in (true, pred)]
@@ -234,6 +237,7 @@ class R2Score(Metric):
         self.num_regressors = whole_number(num_regressors, "num_regressors", minimum=0)
         self.reset_state()
 
+    @ieee_arithmetic()
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
@@ -247,17 +251,17 @@ class R2Score(Metric):
         self._residual += (weights * np.square(true - pred)).sum(axis=0)
         self.num_samples += len(true)
 
+    @ieee_arithmetic()
     def result(self) -> float | np.ndarray:
         if self._moments is None:
             return float("nan")
         total = self._moments.products[0, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores = 1 - self._residual / total
-            scores[np.isinf(scores)] = 0.0
-            if self.class_aggregation == "uniform_average":
-                return float(self._adjusted(scores.mean()))
-            if self.class_aggregation == "variance_weighted_average":
-                return float(self._adjusted(scores @ total / total.sum()))
+        scores = 1 - self._residual / total
+        scores[np.isinf(scores)] = 0.0
+        if self.class_aggregation == "uniform_average":
+            return float(self._adjusted(scores.mean()))
+        if self.class_aggregation == "variance_weighted_average":
+            return float(self._adjusted(scores @ total / total.sum()))
         return self._adjusted(scores)
 
     def _adjusted(self, score: np.ndarray) -> np.ndarray:
@@ -268,7 +272,7 @@ class R2Score(Metric):
             warnings.warn(
                 f"R2Score cannot be adjusted for {self.num_regressors} regressors with "
                 f"{self.num_samples} samples: the unadjusted score is given",
-                stacklevel=3,
+                stacklevel=4,
             )
             return score
         return 1 - (1 - score) * (self.num_samples - 1) / left
