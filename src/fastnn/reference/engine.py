@@ -189,6 +189,9 @@ class ReferenceTrainer:
         values = self._loss_values(batch, self._scores(batch, records))
         sums[0] = total(values, batch.weights) + len(batch) * self._penalty()
         predictions = records[-1].y if records else batch.x
+        # Where a loss takes several outputs for each target, metrics see the first of them.
+        if batch.y.ndim == 2:
+            predictions = predictions[:, : batch.y.shape[1]]
         for i, metric in enumerate(self.objective.metrics, start=1):
             if metric.kernel is None:
                 metric.update_state(read_only(batch.y), read_only(predictions))
@@ -208,12 +211,8 @@ class ReferenceTrainer:
         return records[-1].y if self.objective.head is None else records[-1].z
 
     def _loss_options(self) -> dict[str, Any]:
-        loss = self.objective.loss
-        return {
-            "from_logits": loss.from_logits or self.objective.head is not None,
-            "label_smoothing": loss.label_smoothing,
-            "delta": loss.delta,
-        }
+        options = self.objective.loss.kernel_options()
+        return options if self.objective.head is None else {**options, "from_logits": True}
 
     def _loss_values(self, batch: Dataset, scores: np.ndarray) -> np.ndarray:
         loss = self.objective.loss

@@ -53,6 +53,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
+#undef HALF_LOG_TWO_PI
 #undef DROPOUT_GROUPS
 #undef COUNT
 
@@ -62,6 +63,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_SUFFIX
 #undef REAL_SQRT
 #undef REAL_MAX
+#undef REAL_TINY
 #undef SIGN_FREE
 #undef EXPONENT_MASK
 #undef EXPONENT_SHIFT
