@@ -413,7 +413,7 @@ class Setup:
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(4)
-        width = self.loss.target_width(self.model().output_shape[1])
+        width = self.model().output_shape[1] // self.loss.outputs_per_target
         x = rng.normal(0, 0.5, size=(ROWS, *self.input_shape))
         return x, self.targets(rng, (ROWS, width))
 

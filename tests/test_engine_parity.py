@@ -371,6 +371,43 @@ def test_activation_loss_and_metric_written_in_python(weighted):
     )
 
 
+class FirstAndSecond(losses.Loss):
+    """Of two outputs for each target."""
+
+    outputs_per_target = 2
+
+    def forward(self, y_true, y_pred):
+        first, second = np.split(y_pred, 2, axis=1)
+        return np.mean((first - y_true) ** 2 + (second + y_true) ** 2, axis=1)
+
+    def backward(self, y_true, y_pred):
+        first, second = np.split(y_pred, 2, axis=1)
+        return 2 * np.concatenate([first - y_true, second + y_true], axis=1) / y_true.shape[1]
+
+
+@pytest.mark.parametrize("loss", [losses.GaussianNLL(), FirstAndSecond()])
+@pytest.mark.parametrize("names", [("mae",), ("auc", "mse")])
+def test_targets_narrower_than_the_output(isa, loss, names):
+    data = make_data(np.random.default_rng(12), 30, 4, 3, "float64", "binary", True)
+    assert_same_training(
+        "float64",
+        lambda: make_program((4, 7, 6), "float64", ("tanh", "sigmoid")),
+        data,
+        loss,
+        None,
+        optimizers.SGD(0.01),
+        8,
+        ordered=False,
+        names=names,
+    )
+    for engine in ENGINES:
+        program = make_program((4, 3), "float64", ("linear",))
+        optimizer = optimizers.SGD(0.01)
+        state = OptimizerState(program.layout, optimizer.slot_values)
+        with pytest.raises(ValueError, match="needs 2 outputs for each target, got 3 outputs"):
+            engine(program).trainer(Objective(loss, None, ()), optimizer.rule(), state, 8)
+
+
 class Raises(Cube):
     def backward(self, grad, x, y):
         raise ArithmeticError("no gradient today")

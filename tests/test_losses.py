@@ -236,7 +236,6 @@ class TestGaussianNLL:
         one = np.array([[1.0, 0.0], [3.0, 0.0]])
         np.testing.assert_array_equal(losses.gaussian_nll([0.0, 1.0], one), [0.5, 2.0])
         np.testing.assert_array_equal(losses.gaussian_nll([[0.0], [1.0]], one), [0.5, 2.0])
-        assert (loss.target_width(2), loss.target_width(6)) == (1, 3)
         with pytest.raises(ValueError, match=r"y_true must have shape \(2, 1\)"):
             loss(one, one)
         with pytest.raises(ValueError, match="needs 2 outputs for each target, got 3"):
@@ -402,6 +401,25 @@ class TestOwnLoss:
             losses.Loss()([[0.0]], [[1.0]])
         with pytest.raises(NotImplementedError, match="Loss must define backward"):
             losses.Loss().backward(np.zeros((1, 1)), np.ones((1, 1)))
+
+    def test_may_take_several_outputs_for_each_target(self):
+        class Laplace(losses.Loss):
+            """Of means, then of logarithms of scales."""
+
+            outputs_per_target = 2
+
+            def forward(self, y_true, y_pred):
+                mean, log_scale = np.split(y_pred, 2, axis=1)
+                return (log_scale + np.abs(y_true - mean) * np.exp(-log_scale)).mean(axis=1)
+
+        assert Laplace()([[1.0, 2.0]], [[1.0, 4.0, 3.0, 0.0]]) == 2.5
+        assert Laplace()([1.0], [[3.0, 0.0]]) == 2.0
+        with pytest.raises(ValueError, match=r"y_true must have shape \(1, 2\)"):
+            Laplace()([[1.0]], [[1.0, 2.0, 3.0, 4.0]])
+        for wrong in (0, 1.5):
+            Laplace.outputs_per_target = wrong
+            with pytest.raises(ValueError, match="outputs_per_target of loss 'Laplace' must be an"):
+                Laplace()([1.0], [[3.0, 0.0]])
 
     def test_overriding_a_builtin_is_heard(self):
         class Doubled(losses.MeanSquaredError):

@@ -495,8 +495,14 @@ def target_width(loss: str, outputs: int, outputs_per_target: int) -> int:
     Raises
     ------
     ValueError
-        If the number of outputs is no multiple of `outputs_per_target`.
+        If `outputs_per_target` is not an int of at least 1, or the number of outputs no multiple
+        of it.
     """
+    if not isinstance(outputs_per_target, int) or outputs_per_target < 1:
+        raise ValueError(
+            f"outputs_per_target of loss {loss!r} must be an int of at least 1, got "
+            f"{outputs_per_target!r}; correct it in the class"
+        )
     if outputs % outputs_per_target:
         raise ValueError(
             f"loss {loss!r} needs {outputs_per_target} outputs for each target, got "

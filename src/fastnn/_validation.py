@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._checks import target_width
 from fastnn._registry import real
 
 if TYPE_CHECKING:
@@ -222,12 +223,13 @@ def _labels(given: np.ndarray, outputs: int, what: str) -> np.ndarray:
 
 def _dense(given: np.ndarray, outputs: int, loss: Loss, dtype: np.dtype, what: str) -> np.ndarray:
     """Return targets of shape (n, width), where width is the number of outputs for most losses."""
-    width = loss.target_width(outputs)
+    width = target_width(loss.name, outputs, loss.outputs_per_target)
     if given.ndim == 1 and width == 1:
         given = given[:, np.newaxis]
     if given.ndim != 2 or given.shape[1] != width:
         message = f"{what} must have shape (n, {width}) for loss '{loss.name}', got {given.shape}"
-        if loss.kernel == "categorical_crossentropy" and given.size == len(given):
+        wants_one_hot = ("categorical_crossentropy", "categorical_focal_crossentropy")
+        if loss.kernel in wants_one_hot and given.size == len(given):
             message += ": for class numbers use loss='sparse_categorical_crossentropy'"
         raise ValueError(message)
     array = float_array(given, dtype, what)

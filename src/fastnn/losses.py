@@ -26,7 +26,7 @@ import numpy as np
 
 from fastnn import _checks
 from fastnn._registry import Configurable, Registry, real
-from fastnn._validation import numeric_array, whole_number
+from fastnn._validation import numeric_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -145,17 +145,6 @@ class Loss(Configurable):
         """Return the options with which this loss calls its kernel, by name."""
         names = _checks.LOSS_OPTIONS[self._own_kernel] if self._own_kernel else ()
         return {name: getattr(self, name) for name in names}
-
-    def target_width(self, outputs: int) -> int:
-        """Return how many columns the targets of a model with so many outputs have.
-
-        Raises
-        ------
-        ValueError
-            If `outputs` is no multiple of `outputs_per_target`.
-        """
-        ratio = whole_number(self.outputs_per_target, "outputs_per_target")
-        return _checks.target_width(self.name, outputs, ratio)
 
 
 class MeanSquaredError(Loss):
@@ -1107,7 +1096,8 @@ def _narrower(true: np.ndarray, pred: np.ndarray, loss: Loss) -> np.ndarray:
     """Return targets of which each goes with several outputs, with a last axis."""
     if pred.ndim == 0:
         raise ValueError("y_pred must have an axis of outputs, got a single number")
-    expected = (*pred.shape[:-1], loss.target_width(pred.shape[-1]))
+    width = _checks.target_width(loss.name, pred.shape[-1], loss.outputs_per_target)
+    expected = (*pred.shape[:-1], width)
     if (*true.shape, 1) == expected:
         true = true[..., np.newaxis]
     if true.shape != expected:

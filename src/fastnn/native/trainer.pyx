@@ -34,7 +34,7 @@ from fastnn.native.team cimport *
 
 import numpy
 
-from fastnn._checks import LOSS_DEFAULTS
+from fastnn._checks import LOSS_DEFAULTS, target_width
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.program import aligned_zeros
 
@@ -153,7 +153,8 @@ cdef class Trainer:
         self.ops = Ops(program, training=True, head=objective.head)
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
         self.inputs, self.outputs = program.inputs, program.outputs
-        self.width = objective.loss.target_width(program.outputs)
+        loss = objective.loss
+        self.width = target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.capacity = min(<int64_t>capacity, self._part_rows())
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = sum([6.0 * p.size for p in program.parameters])

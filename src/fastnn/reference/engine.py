@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._checks import UPDATES, check_name
+from fastnn._checks import UPDATES, check_name, target_width
 from fastnn.program import (
     ActivationOp,
     Dataset,
@@ -89,6 +89,8 @@ class ReferenceTrainer:
         capacity: int,
     ) -> None:
         check_name("update kernel", rule.kernel, UPDATES)
+        loss = objective.loss
+        target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.program = program
         self.objective = objective
         self.rule = rule
