@@ -411,34 +411,37 @@ def check_loss(
         take an option that is set, or the option is out of range.
     """
     check_name("loss", loss, LOSS_OPTIONS)
+    taken = LOSS_OPTIONS[loss]
+    options = {name: LOSS_DEFAULTS[name] for name in taken}
     for name, value in given.items():
-        _check_takes(loss, name, value)
-    options = {}
-    for name, interval in LOSS_OPTIONS[loss].items():
-        value = given.get(name, LOSS_DEFAULTS[name])
-        options[name] = _flag(value, name) if interval == FLAG else real(value, name, interval)
+        if name in taken:
+            options[name] = _option(name, value, taken[name])
+        else:
+            _check_left_out(loss, name, value)
     _check_targets(y_true, y_pred, loss)
     return options
 
 
-def _check_takes(loss: str, name: str, value: float) -> None:
-    """Check that the loss takes this option, or that the option is at its default."""
+def _option(name: str, value: float, interval: str) -> float:
+    """Return `value`, which has to lie in the interval, or to be a bool."""
+    if interval != FLAG:
+        return real(value, name, interval)
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _check_left_out(loss: str, name: str, value: float) -> None:
+    """Check that an option which the loss does not take is at its default."""
     if name not in LOSS_DEFAULTS:
         known = ", ".join(LOSS_DEFAULTS)
         raise TypeError(f"{name!r} is no option of a loss; known: {known}")
-    if name not in LOSS_OPTIONS[loss] and value != LOSS_DEFAULTS[name]:
+    if value != LOSS_DEFAULTS[name]:
         takers = [known for known, names in LOSS_OPTIONS.items() if name in names]
         raise ValueError(
             f"{name} is for {_listed(takers, 'and')}, got {name}={value!r} for {loss!r}; "
             "leave it out"
         )
-
-
-def _flag(value: float, name: str) -> bool:
-    """Return `value`, which has to be a bool."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
 
 
 def check_loss_backward(
