@@ -81,27 +81,30 @@ def loss_forward(y_true: np.ndarray, y_pred: np.ndarray, loss: str, **options: f
     y_pred : ndarray of float32 or float64, shape (n, k)
     loss : str
         A name of the tables.
-    from_logits : bool, default False
-        Whether `y_pred` holds logits; for the cross-entropies.
-    label_smoothing : float, default 0.0
-        s in [0, 1]: targets t become t * (1 - s) + s / 2 (binary) or t * (1 - s) + s / k
-        (categorical) [8]_.
-    delta : float, default 1.0
-        Where the Huber loss goes over from the square to the line; greater than 0.
-    quantile : float, default 0.5
-        In (0, 1).
-    power : float, default 1.5
-        Of the mean to which Tweedie's variance is proportional, in (1, 2).
-    log_link : bool, default False
-        Whether `y_pred` holds log(p); for tweedie. Nothing is clipped then.
-    full : bool, default False
-        Whether gaussian_nll has its constant, log(2 * pi) / 2.
-    apply_class_balancing : bool, default False
-        Whether binary_focal_crossentropy is multiplied by t * alpha + (1 - t) * (1 - alpha).
-    alpha : float, default 0.25
-        Factor of the focal losses: in [0, 1] for the binary, not negative for the categorical.
-    gamma : float, default 2.0
-        Exponent of the focal losses; not negative.
+    **options : float or bool
+        Those of the loss:
+
+        from_logits : bool, default False
+            Whether `y_pred` holds logits; for the cross-entropies.
+        label_smoothing : float, default 0.0
+            s in [0, 1]: targets t become t * (1 - s) + s / 2 (binary) or t * (1 - s) + s / k
+            (categorical) [8]_.
+        delta : float, default 1.0
+            Where the Huber loss goes over from the square to the line; greater than 0.
+        quantile : float, default 0.5
+            In (0, 1).
+        power : float, default 1.5
+            Of the mean to which Tweedie's variance is proportional, in (1, 2).
+        log_link : bool, default False
+            Whether `y_pred` holds log(p); for tweedie. Nothing is clipped then.
+        full : bool, default False
+            Whether gaussian_nll has its constant, log(2 * pi) / 2.
+        apply_class_balancing : bool, default False
+            Whether binary_focal_crossentropy is multiplied by t * alpha + (1 - t) * (1 - alpha).
+        alpha : float, default 0.25
+            Factor of the focal losses: in [0, 1] for the binary, not negative for the categorical.
+        gamma : float, default 2.0
+            Exponent of the focal losses; not negative.
 
     Returns
     -------
@@ -162,12 +165,14 @@ def loss_backward(
 
     Parameters
     ----------
-    y_true, y_pred, loss, **options
+    y_true, y_pred, loss
         As for `loss_forward`.
     sample_weight : ndarray of the dtype of `y_pred`, shape (n,), optional
         Factor of each row's loss; 1 if it is not given.
     out : ndarray of the shape and dtype of `y_pred`, optional
         Where to write the result; may be `y_pred` itself.
+    **options : float or bool
+        As for `loss_forward`.
 
     Returns
     -------
