@@ -27,19 +27,17 @@ from fastnn._registry import Registry
 from fastnn.losses import (
     binary_crossentropy,
     categorical_crossentropy,
+    categorical_hinge,
     hinge,
     huber,
-    mean_absolute_error,
-    mean_squared_error,
-    sparse_categorical_crossentropy,
-)
-from fastnn.metrics._formulas import (
-    categorical_hinge,
     kl_divergence,
     log_cosh,
+    mean_absolute_error,
     mean_absolute_percentage_error,
+    mean_squared_error,
     mean_squared_logarithmic_error,
     poisson,
+    sparse_categorical_crossentropy,
     squared_hinge,
 )
 from fastnn.metrics._metric import MeanMetric, Metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn import losses
-from fastnn.metrics._formulas import categorical_hinge, squared_hinge
+from fastnn.losses import categorical_hinge, squared_hinge
 from fastnn.metrics._metric import MeanMetric
 
 

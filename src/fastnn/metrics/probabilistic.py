@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn import losses
 from fastnn._registry import real
-from fastnn.metrics._formulas import kl_divergence, poisson
+from fastnn.losses import kl_divergence, poisson
 from fastnn.metrics._metric import MeanMetric
 
 

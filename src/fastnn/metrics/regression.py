@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn._validation import whole_number
-from fastnn.metrics._formulas import (
+from fastnn.losses import (
     log_cosh,
     mean_absolute_percentage_error,
     mean_squared_logarithmic_error,
