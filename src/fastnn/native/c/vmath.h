@@ -144,11 +144,13 @@ INLINE vec FN(tanh_shrink)(vec x) {
     const vec leading = (vec)((ivec)b & LEADING_HALF);
     const vec lost_square = (b - leading) * (b + leading) - (square - leading * leading);
     const vec r = square + square * FN(polynomial)(c, COUNT(c), square);
-    const vec sum = 3 + r, lost = r - (sum - 3), quotient = square / sum;
+    const vec sum = 3 + r, lost = r - (sum - 3);
+    const ivec is_near = a < FN(splat)(TANH_SHRINK_NEAR);
+    const vec quotient = FN(select)(is_near, square, FN(splat)(2)) /
+                         FN(select)(is_near, sum, FN(exp)(2 * a) + 1);
     const vec mended = (lost_square - quotient * lost) * ((REAL)0.32 - (REAL)0.056 * r);
-    const vec near = x * (quotient + mended);
-    const vec far = (a - 1) + 2 / (FN(exp)(2 * a) + 1);
-    return FN(select)(a < FN(splat)(TANH_SHRINK_NEAR), near, FN(with_sign)(far, x));
+    const vec far = FN(with_sign)((a - 1) + quotient, x);
+    return FN(select)(is_near, x * (quotient + mended), far);
 }
 
 /* a P(X > a) of the standard normal distribution for 0 <= a <= GELU_HIGHEST; *density is its
