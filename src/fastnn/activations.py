@@ -678,7 +678,8 @@ class LogSoftmax(BuiltinActivation):
 class Sparsemax(BuiltinActivation):
     """``y = max(x - t, 0)`` along the last axis, where t is such that the sum is 1.
 
-    It is the point of the simplex next to x: like softmax, but with true zeros.
+    It is the point of the simplex next to x: like softmax, but with true zeros. (Keras 3.15 takes
+    another t, with which the sum is not 1.)
 
     References
     ----------
