@@ -34,6 +34,7 @@ from fastnn._config import (
     use_isa,
     use_threads,
 )
+from fastnn._gradient_check import check_gradients
 from fastnn._many import fit_many
 from fastnn._version import __version__
 from fastnn.callbacks import History
@@ -51,6 +52,7 @@ __all__ = [
     "activations",
     "available_isas",
     "callbacks",
+    "check_gradients",
     "datasets",
     "fit_many",
     "get_num_threads",
