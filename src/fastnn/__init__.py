@@ -11,11 +11,13 @@ Built as in Keras, used with NumPy arrays::
     model.predict(x)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastnn import (
     activations,
     callbacks,
     datasets,
-    diagnosis,
     initializers,
     kernels,
     layers,
@@ -35,13 +37,16 @@ from fastnn._config import (
     use_isa,
     use_threads,
 )
-from fastnn._gradient_check import check_gradients
 from fastnn._many import fit_many
 from fastnn._version import __version__
 from fastnn.callbacks import History
 from fastnn.layers import Input
 from fastnn.models import Sequential
 from fastnn.perceptron import NotSeparableWarning, Perceptron
+
+if TYPE_CHECKING:
+    from fastnn import diagnosis, plotting
+    from fastnn._gradient_check import check_gradients
 
 __all__ = [
     "History",
@@ -65,6 +70,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "plotting",
     "reference",
     "regularizers",
     "set_num_threads",
@@ -73,3 +79,21 @@ __all__ = [
     "use_threads",
     "utils",
 ]
+
+_IMPORTED_ON_USE = {
+    "check_gradients": "fastnn._gradient_check",
+    "diagnosis": "fastnn.diagnosis",
+    "plotting": "fastnn.plotting",
+}
+"""What few programs need, and the modules in which it is."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IMPORTED_ON_USE:
+        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+    module = import_module(_IMPORTED_ON_USE[name])
+    return getattr(module, name, module)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
