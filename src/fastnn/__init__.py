@@ -80,19 +80,16 @@ __all__ = [
     "utils",
 ]
 
-_IMPORTED_ON_USE = {
-    "check_gradients": "fastnn._gradient_check",
-    "diagnosis": "fastnn.diagnosis",
-    "plotting": "fastnn.plotting",
-}
-"""What few programs need, and the modules in which it is."""
+_MODULES_ON_USE = ("diagnosis", "plotting")
+"""Modules that few programs need, and that are imported where one does."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _IMPORTED_ON_USE:
-        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
-    module = import_module(_IMPORTED_ON_USE[name])
-    return getattr(module, name, module)
+    if name in _MODULES_ON_USE:
+        return import_module(f"fastnn.{name}")
+    if name == "check_gradients":
+        return import_module("fastnn._gradient_check").check_gradients
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

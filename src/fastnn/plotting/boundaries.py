@@ -104,7 +104,17 @@ def _classes(y: ArrayLike, count: int) -> np.ndarray:
 
 
 class _Grid:
-    """Points all over the plane around the samples."""
+    """Points all over the plane around the samples.
+
+    Attributes
+    ----------
+    sides : list of two ndarrays
+        Their coordinates along each axis.
+    shape : tuple of two ints
+    points : ndarray of shape (resolution**2, 2)
+    placement : dict
+        Where an image of one value for each point belongs.
+    """
 
     def __init__(self, features: np.ndarray, resolution: int) -> None:
         low, high = features.min(axis=0), features.max(axis=0)
@@ -113,6 +123,9 @@ class _Grid:
         self.sides = [np.linspace(low[i], high[i], resolution) for i in (0, 1)]
         self.shape = (resolution, resolution)
         self.points = np.column_stack([side.ravel() for side in np.meshgrid(*self.sides)])
+        half = (high - low) / (resolution - 1) / 2
+        edges = np.column_stack([low - half, high + half]).ravel().tolist()
+        self.placement: dict[str, Any] = {"extent": edges, "origin": "lower", "aspect": "auto"}
 
 
 def _predicted(model: Any, points: np.ndarray) -> np.ndarray:
@@ -122,32 +135,35 @@ def _predicted(model: Any, points: np.ndarray) -> np.ndarray:
 
 
 class _Outputs:
-    """What a model said on a grid.
+    """What a model said on a grid: a single output at each point, or the class there.
 
     Attributes
     ----------
-    surface : ndarray
-        A single output at each point, or None.
-    winners : ndarray of int
-        Index into `classes` at each point.
+    surface : ndarray or None
+        The single outputs.
+    winners : ndarray of int or None
+        Indices into `classes`.
+    threshold : float
+        What separates the classes of a single output.
     classes : ndarray
     """
 
     def __init__(self, predictions: np.ndarray, threshold: float, labels: np.ndarray) -> None:
         self.surface: np.ndarray | None = None
+        self.winners: np.ndarray | None = None
         self.threshold = threshold
-        if predictions.ndim == 2 and predictions.shape[1] == 1:
-            predictions = predictions[:, 0]
-        if predictions.ndim == 2:
+        numbers = predictions.dtype.kind == "f"
+        if numbers and not np.isfinite(predictions).all():
+            raise ValueError("the predictions are not all finite, and cannot be drawn")
+        if predictions.ndim == 2 and predictions.shape[1] > 1:
             self.winners = predictions.argmax(axis=1)
             self.classes = np.arange(predictions.shape[1])
-        elif predictions.dtype.kind == "f":
-            self.surface = predictions
-            self.winners = (predictions > threshold).astype(int)
+        elif numbers:
+            self.surface = predictions.ravel()
             self.classes = np.unique(labels)
         else:
-            self.classes = np.unique(np.concatenate([labels, np.unique(predictions)]))
-            self.winners = np.searchsorted(self.classes, predictions)
+            self.classes = np.union1d(labels, predictions)
+            self.winners = np.searchsorted(self.classes, predictions.ravel())
 
 
 def _colours(count: int) -> np.ndarray:
@@ -164,38 +180,45 @@ def _listed(colours: np.ndarray) -> Any:
 
 def _draw_regions(ax: Axes, grid: _Grid, outputs: _Outputs) -> list[Any]:
     """Draw colours and boundaries; return what was drawn."""
-    across, up = grid.sides
-    drawn: list[Any] = []
     if outputs.surface is not None:
-        surface = outputs.surface.reshape(grid.shape)
-        # The colour changes over the distance of the furthest value from the threshold.
-        reach = max(float(np.abs(surface - outputs.threshold).max()), 1e-12)
-        shown: dict[str, Any] = {
-            "cmap": _listed(require("matplotlib", "plot").colormaps["RdBu_r"](SHADES)),
-            "vmin": outputs.threshold - reach,
-            "vmax": outputs.threshold + reach,
-            "alpha": 0.65,
-            "rasterized": True,
-        }
-        drawn.append(ax.pcolormesh(across, up, surface, **shown))
-        if surface.min() < outputs.threshold < surface.max():
-            level = [outputs.threshold]
-            drawn.append(ax.contour(across, up, surface, levels=level, colors="black"))
-        return drawn
-    winners = outputs.winners.reshape(grid.shape)
-    count = len(outputs.classes)
-    shown = {
-        "cmap": _listed(_colours(count)),
-        "vmin": -0.5,
-        "vmax": count - 0.5,
-        "alpha": 0.35,
-        "rasterized": True,
-    }
-    drawn.append(ax.pcolormesh(across, up, winners, **shown))
-    for k in range(len(outputs.classes)):
-        mask = (winners == k).astype(float)
-        if 0 < mask.mean() < 1:
-            drawn.append(ax.contour(across, up, mask, levels=[0.5], colors="black", linewidths=1))
+        return _draw_surface(ax, grid, outputs.surface, outputs.threshold)
+    assert outputs.winners is not None
+    winners, count = outputs.winners.reshape(grid.shape), len(outputs.classes)
+    drawn: list[Any] = [
+        ax.imshow(
+            winners,
+            cmap=_listed(_colours(count)),
+            vmin=-0.5,
+            vmax=count - 0.5,
+            alpha=0.35,
+            **grid.placement,
+        )
+    ]
+    for k in range(count):
+        inside = (winners == k).astype(float)
+        if 0 < inside.mean() < 1:
+            lines: dict[str, Any] = {"levels": [0.5], "colors": "black", "linewidths": 1}
+            drawn.append(ax.contour(*grid.sides, inside, **lines))
+    return drawn
+
+
+def _draw_surface(ax: Axes, grid: _Grid, values: np.ndarray, threshold: float) -> list[Any]:
+    """Draw a single output as colours, and a line where it crosses the threshold."""
+    surface = values.reshape(grid.shape)
+    # The colours reach as far to either side as the value that is furthest from the threshold.
+    reach = max(float(np.abs(surface - threshold).max()), 1e-12)
+    drawn: list[Any] = [
+        ax.imshow(
+            surface,
+            cmap=_listed(require("matplotlib", "plot").colormaps["RdBu_r"](SHADES)),
+            vmin=threshold - reach,
+            vmax=threshold + reach,
+            alpha=0.65,
+            **grid.placement,
+        )
+    ]
+    if surface.min() < threshold < surface.max():
+        drawn.append(ax.contour(*grid.sides, surface, levels=[threshold], colors="black"))
     return drawn
 
 
@@ -275,6 +298,9 @@ def animate_decision_boundary(
     last = whole_number(epochs, "epochs")
     period = -(-last // MOST_FRAMES) if every is None else whole_number(every, "every")
     whole_number(fps, "fps")
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
     ax = axes_or_new(ax)
     recorder = _Recorder(grid.points, period, last)
     others = options.pop("callbacks", None) or ()
@@ -285,7 +311,7 @@ def animate_decision_boundary(
         for epoch, predictions in recorder.predictions
     ]
     _draw_samples(ax, features, labels, frames[0][1].classes)
-    _write_film(Path(path), ax, grid, frames, fps)
+    _write_film(path, ax, grid, frames, fps)
     return ax
 
 
@@ -314,15 +340,19 @@ def _write_film(
     """Draw each frame in place of the last one, and write them all."""
     writer = require("matplotlib.animation", "plot").PillowWriter(fps=fps)
     partial = path.with_name(f".{path.stem}.partial.gif")
+    figure: Any = ax.figure.figure  # of the subfigure, if it is one
+    layout = figure.get_layout_engine()
     drawn: list[Any] = []
     try:
-        with writer.saving(ax.figure, str(partial), dpi=80):
+        with writer.saving(figure, str(partial), dpi=80):
             for epoch, outputs in frames:
                 for artist in drawn:
                     artist.remove()
                 drawn = _draw_regions(ax, grid, outputs)
                 ax.set_title(f"epoch {epoch}")
                 writer.grab_frame()
+                figure.set_layout_engine("none")  # the layout of the first frame does for all
         partial.replace(path)
     finally:
+        figure.set_layout_engine(layout or "none")
         partial.unlink(missing_ok=True)

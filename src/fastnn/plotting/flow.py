@@ -44,6 +44,7 @@ def gradient_flow(diagnosis: Diagnosis, *, axes: Sequence[Axes] | None = None) -
 
     Examples
     --------
+    >>> from fastnn import Sequential
     >>> from fastnn.layers import Dense
     >>> model = Sequential([Dense(4, "tanh", input_dim=2), Dense(1)])
     >>> model.compile("sgd", "mse")
@@ -145,6 +146,7 @@ def dead_units(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
+    >>> from fastnn import Sequential
     >>> from fastnn.layers import Dense
     >>> model = Sequential([Dense(4, "relu", input_dim=2, name="hidden"), Dense(1)])
     >>> model.compile("sgd", "mse")
