@@ -164,9 +164,9 @@ def test_layers_of_one_kind_of_trouble_share_a_line():
         Dense(4, "relu", input_dim=4, name="a"), Dense(4, "relu", name="b"), Dense(3, "softmax")
     )
     for layer in model.layers[:2]:
-        layer.bias = [-100.0, 100.0, 100.0, 100.0]
+        layer.bias = [-100.0, -100.0, 100.0, 100.0]
     (finding,) = model.diagnose(X, LABELS).findings
-    assert finding.startswith("a: 25%, b: 25% of units are dead")
+    assert finding.startswith("a: 50%, b: 50% of units are dead")
 
 
 def test_ten_sigmoid_layers_vanish_and_ten_relus_do_not():

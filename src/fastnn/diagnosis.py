@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 VANISHING, EXPLODING = 1e-3, 1e3
 """Gradients of a layer's outputs, as a multiple of those of the last layer's."""
 
-DEAD_UNITS = 0.25
+DEAD_UNITS = 0.4
 """Share of a layer's units that are off on all samples, from which on it is worth a word."""
 
 SATURATED = 0.5
@@ -295,7 +295,7 @@ def _saturated_share(record: Record) -> np.ndarray | None:
 
 def _findings(layers: Sequence[LayerFigures]) -> tuple[str, ...]:
     """Return what is conspicuous, what concerns all layers first."""
-    found = [*_overflow(layers), *_weak_gradients(layers), *_strong_gradients(layers)]
+    found = _overflow(layers) or [*_weak_gradients(layers), *_strong_gradients(layers)]
     dead = {layer.name: layer.dead_share or 0.0 for layer in layers}
     if named := _named(dead, DEAD_UNITS):
         found.append(

@@ -753,8 +753,8 @@ class Sequential(FastCall):
 
             - vanishing or exploding gradients: those of a layer's outputs are, in the mean of
               their sizes, less than 1e-3 or more than 1e3 times those of the last layer;
-            - dead units: a quarter or more of a layer's units are off on every row, as a ReLU is
-              whose input is never positive;
+            - dead units: 40 per cent or more of a layer's units are off on every row, as a ReLU
+              is whose input is never positive;
             - saturation: half of a hidden layer's outputs or more are within a hundredth of the
               bounds of their sigmoid, tanh or the like.
 
