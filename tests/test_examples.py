@@ -42,6 +42,7 @@ def run(example, folder, *arguments):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
 def test_example(example, tmp_path):
     arguments = []

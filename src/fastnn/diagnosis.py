@@ -129,7 +129,7 @@ class Diagnosis:
     samples : int
         Rows looked at.
     loss : float
-        Training loss on them.
+        Loss on them, without penalties.
     layers : tuple of LayerFigures
         From the input to the output; without those that compute nothing, such as `Flatten`.
     findings : tuple of str

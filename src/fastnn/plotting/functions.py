@@ -84,7 +84,7 @@ def _curve(function: vocabulary.ActivationFunction, x: np.ndarray) -> tuple[np.n
     """Return outputs and derivatives at `x`."""
     rows = np.column_stack([x, x])
     y = function.forward(rows)
-    if y.shape != rows.shape or not np.array_equal(y[:, :1], function.forward(rows[:, :1])):
+    if y.shape != rows.shape or not np.allclose(y[:, :1], function.forward(rows[:, :1])):
         raise ValueError(
             f"activations expects functions of a single number, got {label_of(function)}, whose "
             "outputs depend on all inputs of a row"
