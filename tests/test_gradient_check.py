@@ -154,14 +154,23 @@ def test_the_layer_that_hands_down_a_wrong_gradient_is_a_suspect(monkeypatch):
     assert check.suspects == ("layer 'low' (Dense)", "layer 'top' (Dense)")
 
 
-def test_gradient_that_is_not_a_number_is_wrong():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gradient_that_is_not_a_number_is_wrong(value):
     class Undefined(Square):
         def backward(self, grad, x, y):
-            return np.full_like(x, np.nan)
+            return np.full_like(x, value)
 
     model = compiled(Dense(5, Undefined(), input_dim=4), Dense(3))
     check = check_gradients(model, X, ONE_HOT, raises=False)
     assert [row.wrong for row in check.parameters] == [20, 5, 0, 0]
+
+
+def test_wrong_gradients_are_found_where_they_are_small():
+    model = compiled(Dense(5, Square(2.0), input_dim=4), Dense(3), loss="mse")
+    model.layers[1].kernel = model.layers[1].kernel * 1e-7
+    kernel, *_ = check_gradients(model, X, ONE_HOT, raises=False).parameters
+    assert abs(kernel.difference) < 1e-6
+    assert kernel.wrong == 20
 
 
 def test_large_parameters_are_sampled_and_always_alike():

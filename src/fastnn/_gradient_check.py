@@ -250,7 +250,8 @@ class _Comparison:
         """Return difference and error of one element, and whether that is too much.
 
         A step may reach over a kink next to the element, so that differences say nothing of the
-        slope at it: what looks wrong gets a second chance with a much smaller step.
+        slope at it: where the slopes to both sides differ, what looks wrong gets a second chance
+        with a much smaller step.
         """
         first = None
         for factor in (1.0, FINER):
@@ -263,12 +264,15 @@ class _Comparison:
             if self._equal(gradient, bound, rounding):
                 return bound, _error(gradient, bound, rounding), False
             first = first or (middle, _error(gradient, middle, rounding), True)
+            if self._equal(slopes[0], slopes[2], rounding):
+                break
         assert first is not None
         return first
 
     def _equal(self, gradient: float, slope: float, rounding: float) -> bool:
-        # A NaN is equal to nothing.
-        return abs(gradient - slope) <= rounding + self.rtol * max(abs(gradient), abs(slope))
+        # Infinity and NaN are equal to nothing.
+        distance, size = abs(gradient - slope), max(abs(gradient), abs(slope))
+        return np.isfinite(distance) and distance <= rounding + self.rtol * size
 
 
 def _error(gradient: float, slope: float, rounding: float) -> float:
