@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import kernels, reference
-from fastnn._checks import ACTIVATIONS, LOSS_OPTIONS, METRICS, SOFTMAX_KINDS
+from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, LOSS_OPTIONS, METRICS, ROW_ACTIVATIONS
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 3e-5, "float64": 3e-12}
@@ -122,15 +122,18 @@ def test_any_layout_of_the_operands(isa, rng, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_dense(isa, rng, dtype, activation):
-    for rows, inputs, units in [(1, 1, 2), (7, 5, 33), (24, 64, 10), (37, 100, 65), (5, 0, 3)]:
+    for rows, inputs, units in [(1, 1, 2), (7, 5, 34), (24, 64, 10), (37, 100, 65), (5, 0, 3)]:
         x = rng.normal(size=(rows, inputs)).astype(dtype)
         kernel = (rng.normal(size=(inputs, units)) / np.sqrt(max(inputs, 1))).astype(dtype)
         bias = rng.normal(size=units).astype(dtype)
+        if activation == "glu":
+            kernel, bias = np.repeat(kernel, 2, axis=1), np.repeat(bias, 2)
         y = kernels.dense_forward(x, kernel, bias, activation)
         assert_close(y, reference.dense_forward(x, kernel, bias, activation))
         if activation == "step":
             continue
         grad = rng.normal(size=(rows, units)).astype(dtype)
+        assert y.shape == grad.shape
         expected = reference.dense_backward(grad, x, kernel, bias, activation)
         for given in (None, y):
             actual = kernels.dense_backward(grad, x, kernel, bias, activation, y=given)
@@ -180,34 +183,81 @@ SPECIAL = [*MAGNITUDES, *(-m for m in MAGNITUDES), np.nan]
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_forward_and_backward(isa, rng, dtype, activation):
-    arrays = [rng.normal(0, 3, size=shape) for shape in [(7, 33), (5, 3), (1, 1), (2, 3, 17)]]
+    shapes = [(7, 33), (5, 3), (1, 1), (2, 3, 17), (4, 100)]
+    if activation == "glu":
+        shapes = [(*shape[:-1], 2 * shape[-1]) for shape in shapes]
+    arrays = [rng.normal(0, 3, size=shape) for shape in shapes]
     arrays += [np.zeros((0, 4)), np.zeros((3, 0)), np.array(SPECIAL)]
-    if activation in SOFTMAX_KINDS:
+    if activation in ROW_ACTIVATIONS:
         arrays.pop()
-        arrays += [np.array([[1e4, -1e4, 0.0], [-700.0, -701.0, -702.0]])]
+        arrays += [np.array([[1e4, -1e4, 0.0, 1.0], [-700.0, -701.0, -702.0, -700.0]])]
     else:
         arrays += [np.array(0.7), np.asfortranarray(arrays[0])[::-1]]
     for x in (array.astype(dtype) for array in arrays):
         y = reference.activation_forward(x, activation)
         assert_close(kernels.activation_forward(x, activation), y)
         if activation != "step":
-            grad = rng.normal(size=x.shape).astype(dtype)
+            grad = rng.normal(size=y.shape).astype(dtype)
             assert_close(
                 kernels.activation_backward(grad, x, y, activation),
                 reference.activation_backward(grad, x, y, activation),
             )
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.3, -0.5])
-@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
-def test_alpha(isa, rng, activation, alpha):
-    x, grad = rng.normal(size=(2, 9, 21))
-    y = kernels.activation_forward(x, activation, alpha=alpha)
-    assert_close(y, reference.activation_forward(x, activation, alpha=alpha))
+OPTIONS = [
+    ("relu", {"negative_slope": 0.2}),
+    ("relu", {"max_value": 2.5}),
+    ("relu", {"threshold": 1.5}),
+    ("relu", {"negative_slope": -0.3, "max_value": 3.0, "threshold": 1.0}),
+    ("leaky_relu", {"negative_slope": 0.0}),
+    ("leaky_relu", {"negative_slope": -0.5}),
+    ("elu", {"alpha": 0.0}),
+    ("elu", {"alpha": 0.3}),
+    ("elu", {"alpha": -0.5}),
+    ("celu", {"alpha": 0.3}),
+    ("celu", {"alpha": 5.0}),
+    ("squareplus", {"b": 0.3}),
+    ("squareplus", {"b": 1e-60}),
+    ("soft_shrink", {"threshold": 0.0}),
+    ("soft_shrink", {"threshold": 1.3}),
+    ("hard_shrink", {"threshold": 0.0}),
+    ("hard_shrink", {"threshold": 1.3}),
+    ("threshold", {"threshold": -1.5, "default_value": 0.5}),
+]
+
+
+def test_options_of_every_activation_that_has_any():
+    assert {name for name, _ in OPTIONS} == set(ACTIVATION_OPTIONS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sparsemax_of_infinities(isa, dtype):
+    inf, nan = np.inf, np.nan
+    x = np.array([[0, -inf, 0.5], [0, inf, 1], [-inf] * 3, [0, nan, 1], [3, 3, 3]], dtype)
+    x = np.hstack([x, np.tile(x[:, :1], (1, 40))])
+    y = kernels.activation_forward(x, "sparsemax")
+    assert_close(y, reference.activation_forward(x, "sparsemax"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("activation", "options"), OPTIONS)
+def test_options(isa, rng, activation, options, dtype):
+    x, grad = rng.normal(0, 3, size=(2, 9, 21)).astype(dtype)
+    y = kernels.activation_forward(x, activation, options=options)
+    assert_close(y, reference.activation_forward(x, activation, options=options))
     assert_close(
-        kernels.activation_backward(grad, x, y, activation, alpha=alpha),
-        reference.activation_backward(grad, x, y, activation, alpha=alpha),
+        kernels.activation_backward(grad, x, y, activation, options=options),
+        reference.activation_backward(grad, x, y, activation, options=options),
     )
+    kernel = rng.normal(size=(21, 5)).astype(dtype) / 5
+    z = kernels.dense_forward(x, kernel, activation=activation, options=options)
+    assert_close(z, reference.dense_forward(x, kernel, activation=activation, options=options))
+    actual, expected = (
+        module.dense_backward(z, x, kernel, activation=activation, options=options)
+        for module in (kernels, reference)
+    )
+    for a, b in zip(actual[:2], expected[:2], strict=True):
+        assert_close(a, b, 10)
 
 
 # Losses and metrics
@@ -358,7 +408,7 @@ BAD_CALLS = [
     ("dense_forward", (X.astype(int), W.astype(int)), {}),
     ("dense_forward", (X.tolist(), W), {}),
     ("dense_forward", (X, W, B, "rleu"), {}),
-    ("dense_forward", (X, W, B, "relu"), {"alpha": 0.1}),
+    ("dense_forward", (X, W, B, "tanh"), {"options": {"alpha": 0.1}}),
     ("dense_forward", (X, W), {"out": np.zeros((3, 3))}),
     ("dense_forward", (X, W), {"out": np.zeros((3, 2), np.float32)}),
     ("dense_backward", (X, X, W), {}),
@@ -367,6 +417,15 @@ BAD_CALLS = [
     ("activation_forward", (np.float64(1.0), "tanh"), {}),
     ("activation_backward", (X, X, X, "step"), {}),
     ("softmax", (np.zeros(()),), {}),
+    ("activation_forward", (np.zeros((2, 3)), "glu"), {}),
+    ("activation_forward", (X, "glu"), {"out": np.zeros((3, 4))}),
+    ("activation_backward", (X, X, X, "glu"), {}),
+    ("activation_forward", (X, "relu"), {"options": {"max_value": -1.0}}),
+    ("activation_forward", (X, "celu"), {"options": {"alpha": 0.0}}),
+    ("activation_forward", (X, "celu"), {"options": {"beta": 1.0}}),
+    ("dense_forward", (X, np.zeros((4, 3)), None, "glu"), {}),
+    ("dense_forward", (X, W, B, "glu"), {"out": np.zeros((3, 2))}),
+    ("dense_backward", (np.zeros((3, 2)), X, W, B, "glu"), {}),
     ("loss_forward", (X, W, "mean_squared_error"), {}),
     ("loss_forward", (X, X, "mean_square_error"), {}),
     ("loss_forward", (np.array([0, 4, 1], np.int32), X, "sparse_categorical_crossentropy"), {}),

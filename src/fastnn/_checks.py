@@ -11,8 +11,11 @@ import math
 import numbers
 from collections.abc import Collection, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+
+from fastnn._registry import real
 
 FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -31,14 +34,42 @@ ACTIVATIONS = (
     "softsign",
     "hard_sigmoid",
     "exponential",
+    "relu6",
+    "hard_tanh",
+    "hard_silu",
+    "celu",
+    "mish",
+    "log_sigmoid",
+    "squareplus",
+    "tanh_shrink",
+    "soft_shrink",
+    "hard_shrink",
+    "threshold",
+    "sparse_plus",
+    "sparse_sigmoid",
     "softmax",
     "log_softmax",
+    "sparsemax",
+    "glu",
 )
 
-DEFAULT_ALPHA: Mapping[str, float] = {"leaky_relu": 0.01, "elu": 1.0}
-"""The activations that take `alpha`, each with its default."""
+ACTIVATION_OPTIONS: Mapping[str, Mapping[str, tuple[float, str]]] = {
+    "relu": {
+        "negative_slope": (0.0, "(-inf, inf)"),
+        "max_value": (math.inf, "[0, inf]"),
+        "threshold": (0.0, "[0, inf)"),
+    },
+    "leaky_relu": {"negative_slope": (0.01, "(-inf, inf)")},
+    "elu": {"alpha": (1.0, "(-inf, inf)")},
+    "celu": {"alpha": (1.0, "(0, inf)")},
+    "squareplus": {"b": (4.0, "(0, inf)")},
+    "soft_shrink": {"threshold": (0.5, "[0, inf)")},
+    "hard_shrink": {"threshold": (0.5, "[0, inf)")},
+    "threshold": {"threshold": (0.0, "(-inf, inf)"), "default_value": (0.0, "(-inf, inf)")},
+}
+"""The options of the activations that take any, each with its default and its interval."""
 
-SOFTMAX_KINDS = ("softmax", "log_softmax")
+ROW_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 """The activations that look at a whole row."""
 
 LOSS_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -204,40 +235,43 @@ def check_out(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
 # Activations
 
 
-def check_activation(activation: str, alpha: float | None) -> float | None:
-    """Return the `alpha` in force: the given one, the default, or None if there is none.
+def check_activation(activation: str, options: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the options in force, in the order of `ACTIVATION_OPTIONS`: given ones or defaults.
 
     Raises
     ------
     TypeError
-        If `activation` is not a name or `alpha` not a number.
+        If `activation` is not a name, `options` not a mapping or one of them not a number.
     ValueError
-        If the name is unknown, the activation takes no `alpha`, or `alpha` is not finite.
+        If the name is unknown, the activation does not take one of the options, or it lies
+        outside its interval.
     """
     check_name("activation", activation, ACTIVATIONS)
-    default = DEFAULT_ALPHA.get(activation)
-    if alpha is None:
-        return default
-    if default is None:
-        takers = _listed(DEFAULT_ALPHA, "and")
-        raise ValueError(
-            f"alpha is for {takers}, got alpha={alpha!r} for {activation!r}; leave it out"
+    known = ACTIVATION_OPTIONS.get(activation, {})
+    if options is None:
+        return {name: default for name, (default, _) in known.items()}
+    if not isinstance(options, Mapping):
+        raise TypeError(
+            f"options must map names to numbers, got {options!r}; write {{'alpha': 0.5}}"
         )
-    number = check_number("alpha", alpha, -math.inf, math.inf)
-    if not math.isfinite(number):
-        raise ValueError(f"alpha must be finite, got {number!r}")
-    return number
+    for name in options:
+        if name not in known:
+            takes = f"takes {_listed(known, 'and')}" if known else "has no options"
+            raise ValueError(f"{activation!r} {takes}, got options={dict(options)!r}")
+    return {
+        name: real(options[name], name, interval) if name in options else default
+        for name, (default, interval) in known.items()
+    }
 
 
 def check_activation_forward(
-    x: np.ndarray, activation: str, alpha: float | None, out: np.ndarray | None
-) -> float | None:
-    """Check the arguments of `activation_forward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+    x: np.ndarray, activation: str, options: Mapping[str, float] | None, out: np.ndarray | None
+) -> dict[str, float]:
+    """Check the arguments of `activation_forward`; return the options in force."""
+    in_force = check_activation(activation, options)
     dtype = check_float_arrays(x=x)
-    _check_rows(x, activation)
-    check_out(out, x.shape, dtype)
-    return alpha
+    check_out(out, activation_shape(activation, x.shape), dtype)
+    return in_force
 
 
 def check_activation_backward(
@@ -245,23 +279,50 @@ def check_activation_backward(
     x: np.ndarray,
     y: np.ndarray,
     activation: str,
-    alpha: float | None,
+    options: Mapping[str, float] | None,
     out: np.ndarray | None,
-) -> float | None:
-    """Check the arguments of `activation_backward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+) -> dict[str, float]:
+    """Check the arguments of `activation_backward`; return the options in force."""
+    in_force = check_activation(activation, options)
     _check_differentiable(activation)
     dtype = check_float_arrays(grad=grad, x=x, y=y)
-    _check_rows(x, activation)
-    check_shape("y", y, x.shape, f"x of shape {x.shape}")
-    check_shape("grad", grad, x.shape, f"x of shape {x.shape}")
+    shape = activation_shape(activation, x.shape)
+    check_shape("y", y, shape, f"x of shape {x.shape}")
+    check_shape("grad", grad, shape, f"x of shape {x.shape}")
     check_out(out, x.shape, dtype)
-    return alpha
+    return in_force
 
 
-def _check_rows(x: np.ndarray, activation: str) -> None:
-    if activation in SOFTMAX_KINDS and x.ndim == 0:
+def activation_shape(activation: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the result for an `x` of `shape`.
+
+    Raises
+    ------
+    ValueError
+        If the activation works along the last axis and there is none, or halves it and its size
+        is odd.
+    """
+    if activation in ROW_ACTIVATIONS and not shape:
         raise ValueError(f"{activation} needs an array of one axis or more, got shape ()")
+    return (*shape[:-1], output_width(activation, shape[-1])) if shape else ()
+
+
+def output_width(activation: str, inputs: int) -> int:
+    """Return how many columns come out where so many go in.
+
+    Raises
+    ------
+    ValueError
+        If it is glu, which makes one of every two, and their number is odd.
+    """
+    if activation != "glu":
+        return inputs
+    if inputs % 2:
+        raise ValueError(
+            f"glu halves the number of columns, which must be even, got {inputs}; "
+            f"make it {inputs + 1}"
+        )
+    return inputs // 2
 
 
 def _check_differentiable(activation: str) -> None:
@@ -276,9 +337,18 @@ def _check_differentiable(activation: str) -> None:
 
 
 def check_dense(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None
-) -> None:
-    """Check that x (n, inputs), kernel (inputs, units), bias (units,), out (n, units) agree.
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    activation: str,
+    out: np.ndarray | None,
+) -> tuple[int, int]:
+    """Check that x (n, inputs), kernel (inputs, units), bias (units,) and out agree.
+
+    Returns
+    -------
+    tuple of int
+        The shape of the result: (n, units), or half as many columns if the activation is glu.
 
     Raises
     ------
@@ -299,7 +369,9 @@ def check_dense(
     units = kernel.shape[1]
     if bias is not None:
         check_shape("bias", bias, (units,), f"kernel of shape {kernel.shape}")
-    check_out(out, (n, units), dtype)
+    result = (n, output_width(activation, units))
+    check_out(out, result, dtype)
+    return result
 
 
 def check_dense_backward(
@@ -308,20 +380,18 @@ def check_dense_backward(
     kernel: np.ndarray,
     bias: np.ndarray | None,
     activation: str,
-    alpha: float | None,
+    options: Mapping[str, float] | None,
     y: np.ndarray | None,
-) -> float | None:
-    """Check the arguments of `dense_backward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+) -> None:
+    """Check the arguments of `dense_backward`."""
+    check_activation(activation, options)
     _check_differentiable(activation)
     check_float_arrays(grad=grad, x=x, kernel=kernel, bias=bias, y=y)
-    check_dense(x, kernel, bias, None)
-    result = (x.shape[0], kernel.shape[1])
+    result = check_dense(x, kernel, bias, activation, None)
     operands = f"x of shape {x.shape} and kernel of shape {kernel.shape}"
     check_shape("grad", grad, result, operands)
     if y is not None:
         check_shape("y", y, result, operands)
-    return alpha
 
 
 # Dropout
@@ -533,3 +603,14 @@ def _listed(names: Collection[str], conjunction: str) -> str:
     if len(quoted) < 2:
         return "".join(quoted)
     return f"{', '.join(quoted[:-1])} {conjunction} {quoted[-1]}"
+
+
+def user_gradients(result: Any, weights: int) -> list[Any]:
+    """Return what a user's `backward` returned as a list: of the input, then of the weights."""
+    parts = list(result) if isinstance(result, tuple) else [result]
+    if len(parts) != 1 + weights:
+        raise ValueError(
+            f"backward must return the gradients of the input and of {weights} weights as a "
+            f"tuple, got {len(parts)} arrays"
+        )
+    return parts

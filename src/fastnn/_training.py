@@ -21,9 +21,9 @@ from fastnn.program import (
     ActivationOp,
     Dataset,
     DenseOp,
-    DropoutOp,
     Engine,
     Objective,
+    Op,
     OptimizerState,
     Parameter,
     Program,
@@ -129,7 +129,7 @@ class Compiled:
         For single steps, which would otherwise spend their time on making one. To be called
         by one thread at a time.
         """
-        flags = tuple(parameter.trainable for parameter in program.parameters)
+        flags = tuple((parameter.trainable, parameter.renewed) for parameter in program.parameters)
         key = (engine, self.optimizer.rule(), self.metrics, flags)
         if self._cached is None or self._cached[0] != key or self._cached[1] < capacity:
             self._cached = key, capacity, self.trainer(engine, program, capacity)
@@ -172,15 +172,20 @@ def head_of(loss: Loss, program: Program) -> str | None:
 
 def _needed(program: Program, capacity: int, slots: int) -> int:
     """Return the bytes of gradients, slots and, for each row, values and their gradients."""
-    widths = program.inputs + sum(op.outputs for op in program.ops)
+    widths = program.inputs + sum(_width(op) for op in program.ops)
     numbers = (1 + slots) * program.layout.size + 2 * capacity * widths
     return numbers * program.dtype.itemsize
+
+
+def _width(op: Op) -> int:
+    """Return the columns of an op's result, before its activation if there are more."""
+    return max(op.outputs, op.kernel.shape[1]) if isinstance(op, DenseOp) else op.outputs
 
 
 def require_gradient(program: Program) -> None:
     """Raise if an op has no gradient to train through."""
     for op in program.ops:
-        if not isinstance(op, DropoutOp) and op.activation.name == "step":
+        if isinstance(op, DenseOp | ActivationOp) and op.activation.name == "step":
             raise ValueError(
                 "activation 'step' has no gradient to train by: train a threshold unit with "
                 "fastnn.Perceptron, or use 'sigmoid' or 'hard_sigmoid' in its place"

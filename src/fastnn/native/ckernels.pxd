@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+cdef enum:
+    MOST_OPTIONS = 3           # that an activation takes
+
 cdef extern from "c/fastnn.h" nogil:
     ctypedef enum fnn_activation:
         FNN_LINEAR
@@ -18,8 +21,24 @@ cdef extern from "c/fastnn.h" nogil:
         FNN_HARD_SIGMOID
         FNN_EXPONENTIAL
         FNN_STEP
+        FNN_BOUNDED_RELU
+        FNN_RELU6
+        FNN_HARD_TANH
+        FNN_HARD_SILU
+        FNN_CELU
+        FNN_MISH
+        FNN_LOG_SIGMOID
+        FNN_SQUAREPLUS
+        FNN_TANH_SHRINK
+        FNN_SOFT_SHRINK
+        FNN_HARD_SHRINK
+        FNN_THRESHOLD
+        FNN_SPARSE_PLUS
+        FNN_SPARSE_SIGMOID
         FNN_SOFTMAX
         FNN_LOG_SOFTMAX
+        FNN_SPARSEMAX
+        FNN_GLU
 
     ctypedef enum fnn_loss:
         FNN_MEAN_SQUARED_ERROR
@@ -59,7 +78,7 @@ cdef extern from "c/fastnn.h" nogil:
         const void *bias
         fnn_epilogue epilogue
         fnn_activation activation
-        double alpha
+        const double *options
         const void *saved
         int64_t saved_row
         int64_t whole_m
@@ -113,6 +132,60 @@ cdef extern from "c/fastnn.h" nogil:
         void *slots[2]
         const double *hyper
 
+    ctypedef enum fnn_layer_kind:
+        FNN_PRELU
+        FNN_MAXOUT
+        FNN_EMBEDDING
+        FNN_LAYER_NORMALIZATION
+        FNN_RMS_NORMALIZATION
+        FNN_UNIT_NORMALIZATION
+        FNN_BATCH_NORMALIZATION
+        FNN_NORMALIZATION
+        FNN_RESCALING
+        FNN_GAUSSIAN_NOISE
+        FNN_GAUSSIAN_DROPOUT
+        FNN_ALPHA_DROPOUT
+        FNN_ACTIVITY_REGULARIZATION
+        FNN_SIMPLE_RNN
+
+    ctypedef struct fnn_layer:
+        fnn_layer_kind kind
+        int64_t rows, inputs, outputs
+        int64_t first, count
+        const double *options
+        int64_t option_count
+        const void *const *weights
+        const void *x
+        int64_t x_row
+        void *y
+        int64_t y_row
+        void *room
+        int training
+        uint64_t seed, step
+        int64_t first_row
+        const void *gradient
+        int64_t gradient_row
+        void *input_gradient
+        int64_t input_gradient_row
+        void *const *weight_gradients
+        int add
+        double scale
+
+    ctypedef enum fnn_split:
+        FNN_WHOLE
+        FNN_BY_ROWS
+        FNN_BY_COLUMNS
+
+    ctypedef struct fnn_layer_steps:
+        void (*forward)(const fnn_layer *) noexcept nogil
+        double (*penalty)(const fnn_layer *) noexcept nogil
+        void (*weight_gradients)(const fnn_layer *) noexcept nogil
+        void (*input_gradient)(const fnn_layer *) noexcept nogil
+        void (*renew)(const fnn_layer *) noexcept nogil
+        fnn_split forward_by, weights_by, input_by
+        int64_t (*room_of_row)(const fnn_layer *) noexcept nogil
+        int64_t (*room_besides)(const fnn_layer *) noexcept nogil
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -121,18 +194,25 @@ cdef extern from "c/fastnn.h" nogil:
         void (*gemm)(const fnn_gemm *) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
         void (*row_dots)(int64_t, int64_t, const void *, const void *, int64_t, void *) noexcept nogil
-        void (*activate)(fnn_activation, double, int64_t, const void *, void *) noexcept nogil
+        void (*activate)(
+            fnn_activation, const double *, int64_t, const void *, void *) noexcept nogil
         void (*activate_gradient)(
-            fnn_activation, double, int64_t, const void *, const void *, void *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
-        void (*softmax_gradient)(
-            int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
+            fnn_activation, const double *, int64_t, const void *, const void *,
+            void *) noexcept nogil
+        void (*activate_rows)(
+            fnn_activation, int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
+        void (*activate_rows_gradient)(
+            fnn_activation, int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *,
+            int64_t) noexcept nogil
         double (*loss)(const fnn_loss_args *) noexcept nogil
         double (*metric)(const fnn_metric_args *) noexcept nogil
         void (*update)(const fnn_update *) noexcept nogil
         void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *, int) noexcept nogil
         void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil
+        fnn_layer_steps layers[1]
+        void (*add_matrices)(
+            int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
         double (*sum_of_squares)(int64_t, const void *) noexcept nogil
         double (*sum_of_magnitudes)(int64_t, const void *) noexcept nogil
         void (*scale)(int64_t, double, void *) noexcept nogil
@@ -149,3 +229,4 @@ cdef extern from "c/fastnn.h" nogil:
     const fnn_isa fnn_isas[]
 
     int fnn_saves_input(fnn_activation)
+    int fnn_takes_options(fnn_activation)

@@ -11,6 +11,7 @@ cdef extern from "c/shares.h" nogil:
         void *panels
         int64_t room, shares
 
+    ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
 
 cdef void wake_team(double work) noexcept nogil
@@ -27,11 +28,11 @@ cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
     void *packed) noexcept nogil
 cdef void shared_activate(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x,
-    void *y) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y) noexcept nogil
 cdef void shared_activate_gradient(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *gradient,
-    const void *saved, void *out) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *gradient, const void *saved, void *out) noexcept nogil
 cdef void shared_gather(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t *order,
     void *out, int64_t out_row) noexcept nogil
@@ -41,4 +42,7 @@ cdef void shared_column_sums(
 cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil
 cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil
+cdef void shared_layer_step(
+    const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+    const fnn_layer *l) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil

@@ -25,9 +25,9 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_pack(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
     void fnn_shared_activate(
-        const fnn_kernels *, fnn_activation, double, int64_t, const void *, void *)
+        const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, void *)
     void fnn_shared_activate_gradient(
-        const fnn_kernels *, fnn_activation, double, int64_t, const void *, const void *,
+        const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, const void *,
         void *)
     void fnn_shared_gather(
         const fnn_kernels *, int64_t, int64_t, const void *, const int64_t *, void *,
@@ -37,6 +37,8 @@ cdef extern from "c/shares.h" nogil:
     double fnn_shared_loss(const fnn_kernels *, const fnn_loss_args *)
     double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
     void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
+    void fnn_shared_layer_step(
+        const fnn_kernels *, fnn_layer_step, fnn_split, const fnn_layer *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
 
@@ -131,15 +133,15 @@ cdef void shared_pack(
 
 
 cdef void shared_activate(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x, void
-    *y) noexcept nogil:
-    fnn_shared_activate(table, kind, alpha, n, x, y)
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y) noexcept nogil:
+    fnn_shared_activate(table, kind, options, n, x, y)
 
 
 cdef void shared_activate_gradient(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void
-    *gradient, const void *saved, void *out) noexcept nogil:
-    fnn_shared_activate_gradient(table, kind, alpha, n, gradient, saved, out)
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *gradient, const void *saved, void *out) noexcept nogil:
+    fnn_shared_activate_gradient(table, kind, options, n, gradient, saved, out)
 
 
 cdef void shared_gather(
@@ -164,6 +166,12 @@ cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args)
 
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil:
     fnn_shared_dropout(table, d)
+
+
+cdef void shared_layer_step(
+    const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+    const fnn_layer *l) noexcept nogil:
+    fnn_shared_layer_step(table, step, split, l)
 
 
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:

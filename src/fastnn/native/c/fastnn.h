@@ -9,13 +9,15 @@
 
 #include <stdint.h>
 
+/* What takes options has them named behind it, in their order: numbers that the kernels are given
+ * as an array, which is NULL for all others. */
 typedef enum {
     FNN_LINEAR,
     FNN_RELU,
-    FNN_LEAKY_RELU,
+    FNN_LEAKY_RELU, /* slope below zero */
     FNN_SIGMOID,
     FNN_TANH,
-    FNN_ELU,
+    FNN_ELU,        /* scale below zero */
     FNN_SELU,
     FNN_SILU,
     FNN_GELU,
@@ -24,9 +26,25 @@ typedef enum {
     FNN_HARD_SIGMOID,
     FNN_EXPONENTIAL,
     FNN_STEP,
+    FNN_BOUNDED_RELU, /* slope below the threshold, largest value, threshold */
+    FNN_RELU6,
+    FNN_HARD_TANH,
+    FNN_HARD_SILU,
+    FNN_CELU,        /* scale below zero */
+    FNN_MISH,
+    FNN_LOG_SIGMOID,
+    FNN_SQUAREPLUS,  /* b */
+    FNN_TANH_SHRINK,
+    FNN_SOFT_SHRINK, /* threshold */
+    FNN_HARD_SHRINK, /* threshold */
+    FNN_THRESHOLD,   /* threshold, value up to it */
+    FNN_SPARSE_PLUS,
+    FNN_SPARSE_SIGMOID,
     /* From here on over whole rows, not element by element. */
     FNN_SOFTMAX,
-    FNN_LOG_SOFTMAX
+    FNN_LOG_SOFTMAX,
+    FNN_SPARSEMAX,
+    FNN_GLU /* y has half the columns of x */
 } fnn_activation;
 
 typedef enum {
@@ -73,7 +91,7 @@ typedef struct {
     const void *bias;  /* n elements readable to the end of the last vector, or NULL */
     fnn_epilogue epilogue;
     fnn_activation activation;
-    double alpha;
+    const double *options;
     const void *saved; /* for FNN_STORE_GRADIENT: the activation's input or its output, */
     int64_t saved_row; /* whichever `fnn_saves_input` says                              */
     int64_t whole_m;   /* m of the product that this one is a part of: the order of sums, and so
@@ -136,6 +154,68 @@ typedef struct {
     const double *hyper; /* hyper-parameters, in the order given in updates.h */
 } fnn_update;
 
+/* Layers that are neither dense nor an activation. */
+typedef enum {
+    FNN_PRELU,
+    FNN_MAXOUT,
+    FNN_EMBEDDING,
+    FNN_LAYER_NORMALIZATION,
+    FNN_RMS_NORMALIZATION,
+    FNN_UNIT_NORMALIZATION,
+    FNN_BATCH_NORMALIZATION,
+    FNN_NORMALIZATION,
+    FNN_RESCALING,
+    FNN_GAUSSIAN_NOISE,
+    FNN_GAUSSIAN_DROPOUT,
+    FNN_ALPHA_DROPOUT,
+    FNN_ACTIVITY_REGULARIZATION,
+    FNN_SIMPLE_RNN,
+    FNN_LAYERS
+} fnn_layer_kind;
+
+/* What such a layer works on. Which weights and options each has, and in what order, layers.h and
+ * recurrent.h say at its head. */
+typedef struct {
+    fnn_layer_kind kind;
+    int64_t rows, inputs, outputs;
+    int64_t first, count; /* the rows or columns to work on, as the `fnn_split` of the step says */
+    const double *options;
+    int64_t option_count;
+    const void *const *weights; /* a weight that the layer does without is NULL */
+    const void *x;
+    int64_t x_row;
+    void *y;
+    int64_t y_row;
+    void *room; /* what the steps of a pass keep for each other */
+    int training;
+    uint64_t seed, step;
+    int64_t first_row; /* number of the first row in the batch, for the generator */
+    /* Backward: */
+    const void *gradient; /* with respect to y */
+    int64_t gradient_row;
+    void *input_gradient; /* with respect to x; not `gradient` itself */
+    int64_t input_gradient_row;
+    void *const *weight_gradients; /* NULL for those that are not wanted */
+    int add;                       /* to what the weights' gradients hold */
+    double scale;                  /* of penalties in the gradient: 1 / rows of the batch */
+} fnn_layer;
+
+/* By what a step may be shared out over threads, without a change in the result. */
+typedef enum { FNN_WHOLE, FNN_BY_ROWS, FNN_BY_COLUMNS } fnn_split;
+
+/* The steps of a layer, in the order in which a training step takes them; some are NULL. */
+typedef struct {
+    void (*forward)(const fnn_layer *l);
+    double (*penalty)(const fnn_layer *l);       /* added to the loss, summed over the rows */
+    void (*weight_gradients)(const fnn_layer *l);
+    void (*input_gradient)(const fnn_layer *l);
+    void (*renew)(const fnn_layer *l);           /* weights that follow the data, at the end */
+    fnn_split forward_by, weights_by, input_by;
+    /* Elements of `room`: for each row, and besides. */
+    int64_t (*room_of_row)(const fnn_layer *l);
+    int64_t (*room_besides)(const fnn_layer *l);
+} fnn_layer_steps;
+
 typedef struct {
     int64_t itemsize;
     int64_t vector_width; /* elements in a register */
@@ -150,16 +230,20 @@ typedef struct {
     void (*row_dots)(int64_t n, int64_t k, const void *a, const void *b, int64_t b_row, void *c);
 
     /* Element by element over n elements; y may be x. */
-    void (*activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y);
+    void (*activate)(fnn_activation kind, const double *options, int64_t n, const void *x,
+                     void *y);
     /* out = gradient * activation'(saved); out may be gradient. */
-    void (*activate_gradient)(fnn_activation kind, double alpha, int64_t n, const void *gradient,
-                              const void *saved, void *out);
-    /* Rows of x are read, and thrown away, up to their length x_row. */
-    void (*softmax)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
-                    int64_t y_row, int logarithm);
-    void (*softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,
-                             int64_t gradient_row, const void *y, int64_t y_row, void *out,
-                             int64_t out_row, int logarithm);
+    void (*activate_gradient)(fnn_activation kind, const double *options, int64_t n,
+                              const void *gradient, const void *saved, void *out);
+    /* Row by row; x has `columns`. Rows of x are read, and thrown away, up to their length x_row;
+     * y may be x. */
+    void (*activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
+                          int64_t x_row, void *y, int64_t y_row);
+    /* The gradient at x, which has `columns`, from that at y; out may be gradient if y has as many
+     * columns as x. */
+    void (*activate_rows_gradient)(fnn_activation kind, int64_t rows, int64_t columns,
+                                   const void *gradient, int64_t gradient_row, const void *saved,
+                                   int64_t saved_row, void *out, int64_t out_row);
 
     double (*loss)(const fnn_loss_args *args); /* weighted sum over rows */
     double (*metric)(const fnn_metric_args *args); /* sum over rows */
@@ -172,6 +256,10 @@ typedef struct {
     void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
                    int64_t out_row);
     void (*dropout)(const fnn_dropout *d);
+    fnn_layer_steps layers[FNN_LAYERS];
+    /* y = a + b, row by row; y may be a or b. */
+    void (*add_matrices)(int64_t rows, int64_t columns, const void *a, int64_t a_row, const void *b,
+                     int64_t b_row, void *y, int64_t y_row);
 
     double (*sum_of_squares)(int64_t n, const void *x);
     double (*sum_of_magnitudes)(int64_t n, const void *x);
@@ -193,9 +281,42 @@ extern const fnn_isa fnn_isas[];
 
 /* Whether the derivative is taken from the activation's input (1) or from its output (0). */
 static inline int fnn_saves_input(fnn_activation kind) {
-    return kind == FNN_ELU || kind == FNN_SELU || kind == FNN_SILU || kind == FNN_GELU ||
-           kind == FNN_SOFTPLUS || kind == FNN_SOFTSIGN || kind == FNN_HARD_SIGMOID ||
-           kind == FNN_LEAKY_RELU;
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_BOUNDED_RELU:
+    case FNN_ELU:
+    case FNN_SELU:
+    case FNN_CELU:
+    case FNN_SILU:
+    case FNN_GELU:
+    case FNN_MISH:
+    case FNN_SOFTPLUS:
+    case FNN_SQUAREPLUS:
+    case FNN_LOG_SIGMOID:
+    case FNN_SOFTSIGN:
+    case FNN_TANH_SHRINK:
+    case FNN_THRESHOLD:
+    case FNN_HARD_SIGMOID:
+    case FNN_HARD_SILU:
+    case FNN_SPARSE_PLUS:
+    case FNN_SPARSE_SIGMOID:
+    case FNN_GLU: return 1;
+    default: return 0;
+    }
+}
+
+static inline int fnn_takes_options(fnn_activation kind) {
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_BOUNDED_RELU:
+    case FNN_ELU:
+    case FNN_CELU:
+    case FNN_SQUAREPLUS:
+    case FNN_SOFT_SHRINK:
+    case FNN_HARD_SHRINK:
+    case FNN_THRESHOLD: return 1;
+    default: return 0;
+    }
 }
 
 #endif

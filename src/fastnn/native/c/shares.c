@@ -10,6 +10,7 @@
 #define FUNCTION_WORK 60.0
 #define UPDATE_WORK 80.0
 #define DROPOUT_WORK 100.0
+#define LAYER_WORK 40.0
 
 #define LOSS_WORK 200.0
 
@@ -188,7 +189,7 @@ void fnn_shared_row_dots(const fnn_kernels *table, int64_t n, int64_t k, const v
 typedef struct {
     const fnn_kernels *table;
     fnn_activation kind;
-    double alpha;
+    const double *options;
     const void *x, *saved;
     void *y;
 } activation_args;
@@ -196,26 +197,27 @@ typedef struct {
 static void activate(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const activation_args *a = context;
-    a->table->activate(a->kind, a->alpha, count, from(a->table, a->x, first),
+    a->table->activate(a->kind, a->options, count, from(a->table, a->x, first),
                        into(a->table, a->y, first));
 }
 
 static void activate_gradient(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const activation_args *a = context;
-    a->table->activate_gradient(a->kind, a->alpha, count, from(a->table, a->x, first),
+    a->table->activate_gradient(a->kind, a->options, count, from(a->table, a->x, first),
                                 from(a->table, a->saved, first), into(a->table, a->y, first));
 }
 
-void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
-                         const void *x, void *y) {
-    activation_args args = {table, kind, alpha, x, NULL, y};
+void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
+                         int64_t n, const void *x, void *y) {
+    activation_args args = {table, kind, options, x, NULL, y};
     fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, activate, &args);
 }
 
-void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
-                                  int64_t n, const void *gradient, const void *saved, void *out) {
-    activation_args args = {table, kind, alpha, gradient, saved, out};
+void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
+                                  const double *options, int64_t n, const void *gradient,
+                                  const void *saved, void *out) {
+    activation_args args = {table, kind, options, gradient, saved, out};
     fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n),
                   n, CACHE_LINE, activate_gradient, &args);
 }
@@ -301,6 +303,30 @@ void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d) {
     dropout_args args = {table, d};
     fnn_share_out(fnn_team_size(DROPOUT_WORK * (double)(d->rows * d->columns)),
                   d->rows, 1, dropout, &args);
+}
+
+typedef struct {
+    fnn_layer_step step;
+    const fnn_layer *whole;
+} layer_args;
+
+static void layer_step(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const layer_args *args = context;
+    fnn_layer l = *args->whole;
+    l.first = first;
+    l.count = count;
+    args->step(&l);
+}
+
+void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+                           const fnn_layer *l) {
+    layer_args args = {step, l};
+    const double work = LAYER_WORK * (double)(l->rows * (l->inputs + l->outputs));
+    const int64_t shares = split == FNN_WHOLE ? 1 : fnn_team_size(work);
+    const int by_columns = split == FNN_BY_COLUMNS;
+    fnn_share_out(shares, by_columns ? l->inputs : l->rows, by_columns ? table->vector_width : 1,
+                  layer_step, &args);
 }
 
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a
