@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastnn import Sequential, activations
 from fastnn.initializers import RandomNormal
-from fastnn.layers import Activation, Dense, Dropout, Flatten
+from fastnn.layers import Activation, Dense, Dropout, Flatten, Residual
 from fastnn.reference import dropout
 
 RNG = np.random.default_rng(0)
@@ -86,6 +86,16 @@ def test_an_activation_after_a_dense_layer_has_a_row_of_its_own():
     assert parts.layers[0].off_share is None
 
 
+def test_a_block_has_one_row_and_its_weights_the_names_of_its_parts():
+    block = Residual([Dense(5, "relu", name="a"), Dense(4, name="b")], name="block")
+    model = compiled(Dense(4, input_dim=4, name="low"), block, Dense(3, "softmax", name="top"))
+    found = model.diagnose(X, LABELS)
+    assert [layer.name for layer in found.layers] == ["low", "block", "top"]
+    assert [*found["block"].weights] == ["a.kernel", "a.bias", "b.kernel", "b.bias"]
+    assert (found["block"].units, found["block"].activation) == (4, "relu")
+    assert found["block"].off_share.shape == (5,)
+
+
 def test_layers_without_ops_have_no_row():
     model = compiled(Flatten(input_shape=(2, 2)), Dropout(0.0), Dense(3, "softmax", name="top"))
     found = model.diagnose(X.reshape(40, 2, 2), LABELS)
@@ -121,10 +131,11 @@ def test_share_of_samples_on_which_a_relu_is_off():
 @pytest.mark.parametrize(
     ("names", "off", "saturated"),
     [
-        (["relu"], (4,), None),
-        (["sigmoid", "tanh", "hard_sigmoid", "softsign"], None, (4,)),
+        (["relu", "relu6", "hard_silu", "threshold", "soft_shrink"], (4,), None),
+        (["sigmoid", "tanh", "hard_sigmoid", "hard_tanh", "softsign"], None, (4,)),
         (["leaky_relu", "elu", "selu", "silu", "gelu", "softplus", "exponential"], None, None),
-        (["linear", "softmax", "log_softmax"], None, None),
+        (["mish", "celu", "squareplus", "tanh_shrink", "log_sigmoid"], None, None),
+        (["linear", "softmax", "log_softmax", "sparsemax"], None, None),
     ],
 )
 def test_which_activations_can_be_off_or_saturated(names, off, saturated):

@@ -230,13 +230,73 @@ def test_options_are_checked(option, value):
         check_gradients(model, X, ONE_HOT, **{option: value})
 
 
-def test_layers_of_others_are_suspects_before_our_own():
-    class Mine(layers.Dense):
-        pass
+# Layers of other kinds
 
-    model = compiled(Dense(5, "tanh", input_dim=4), Mine(3, Square(2.0), name="mine"))
+
+class Scale(layers.Layer):
+    """Multiplies each column by a weight; its gradients are `factors` times the right ones."""
+
+    def __init__(self, factors=(1.0, 1.0), **options):
+        self.factors = factors
+        super().__init__(**options)
+
+    def build(self, input_shape):
+        self.add_weight(name="scale", shape=(input_shape[1],), initializer="ones")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, x, training):
+        return x * self.weights[0].value
+
+    def backward(self, gradient, x, y):
+        of_input, of_scale = self.factors
+        scale = self.weights[0].value
+        return of_input * gradient * scale, of_scale * (gradient * x).sum(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("factors", "wrong"),
+    [
+        ((1.0, 1.0), []),
+        ((1.0, 2.0), ["mine.scale"]),
+        ((0.5, 1.0), ["low.kernel", "low.bias"]),
+    ],
+)
+def test_layers_of_users_are_checked(factors, wrong):
+    model = compiled(
+        Dense(5, "tanh", input_dim=4, name="low"), Scale(factors, name="mine"), Dense(3)
+    )
     check = check_gradients(model, X, ONE_HOT, raises=False)
-    assert check.suspects == ("activation Square of 'mine'", "layer 'mine' (Mine)")
+    assert [row.title for row in check.parameters if row.wrong] == wrong
+    assert check.suspects == (("layer 'mine' (Scale)",) if wrong else ())
+
+
+def test_parts_of_a_block_are_named():
+    model = compiled(
+        Dense(4, "tanh", input_dim=4, name="low"),
+        layers.Residual([Dense(5, Square(2.0), name="a"), Dense(4, name="b")], name="block"),
+        Dense(3),
+    )
+    check = check_gradients(model, X, ONE_HOT, raises=False)
+    assert check.suspects == ("activation Square of 'a'",)
+    titles = {row.title: row.wrong > 0 for row in check.parameters}
+    assert (titles["block.a.kernel"], titles["block.b.kernel"]) == (True, False)
+
+
+def test_statistics_noise_and_penalties_are_those_of_a_step():
+    model = compiled(
+        Dense(5, "tanh", input_dim=4),
+        layers.BatchNormalization(),
+        layers.GaussianNoise(0.1),
+        layers.ActivityRegularization(l1=0.1, l2=0.2),
+        layers.LayerNormalization(),
+        Dense(3),
+    )
+    before = model.get_weights()
+    assert check_gradients(model, X, ONE_HOT).passed
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_it_is_public():

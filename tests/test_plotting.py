@@ -133,7 +133,7 @@ def test_own_activations_are_drawn():
     assert_allclose(slope.get_ydata(), 2 * slope.get_xdata())
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "sparsemax", "glu"])
 def test_activations_of_rows_are_refused(name):
     with pytest.raises(ValueError, match="expects functions of a single number, got " + name):
         plotting.activations(name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._nesting import innermost
 from fastnn._registry import real
 from fastnn._replica import Replica, replicate
 from fastnn._validation import whole_number
@@ -322,7 +323,7 @@ def _check(replica: Replica, comparison: _Comparison) -> GradientCheck:
     parameters = tuple(
         comparison.compare(
             replica.parameters[parameter][0].name,
-            parameter.name,
+            replica.parameters[parameter][1],
             parameter.array,
             gradient,
             lambda: trainer.batch_loss(data),
@@ -348,16 +349,20 @@ def _suspects(
     # The layer above has right gradients of its parameters, so its activation is right; the
     # gradient that it hands down may not be.
     end = min(above, default=len(layers))
-    functions = [_activation(layer) for layer in layers[lowest:end]]
-    own = [f"activation {kind} of '{name}'" for kind, name, builtin in functions if not builtin]
-    own += [_described(layer) for layer in layers[lowest : end + 1] if not _is_ours(layer)]
+    below = [part for layer in layers[lowest:end] for part in innermost(layer)]
+    parts = [part for layer in layers[lowest : end + 1] for part in innermost(layer)]
+    own = [_described_activation(part) for part in below if not _ends_in_ours(part)]
+    own += [_described(part) for part in parts if not _is_ours(part)]
     return tuple(own or map(_described, layers[lowest : end + 1]))
 
 
-def _activation(layer: Layer) -> tuple[str, str, bool]:
-    """Return class and layer of an activation, and whether it is fastnn's own or there is none."""
-    function: Any = getattr(layer, "activation", None)
-    return type(function).__name__, layer.name, getattr(function, "builtin", True)
+def _ends_in_ours(layer: Layer) -> bool:
+    """Whether the activation of a layer is one of fastnn's, or there is none."""
+    return getattr(getattr(layer, "activation", None), "builtin", True)
+
+
+def _described_activation(layer: Any) -> str:
+    return f"activation {type(layer.activation).__name__} of '{layer.name}'"
 
 
 def _described(layer: Layer) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _training
+from fastnn._nesting import named_weights
 from fastnn._validation import check_memory
 from fastnn.program import (
     Dataset,
@@ -45,8 +46,8 @@ class Replica:
     ops : list of list of Op
         What each of them lowers to, with copies of its parameters. An activation layer after a
         dense one keeps an op of its own, unlike in the model's program.
-    parameters : dict of Parameter to tuple (Layer, Parameter)
-        Layer and original of each copied parameter.
+    parameters : dict of Parameter to tuple (Layer, str)
+        Layer of each copied parameter, and its name there.
     trainer : ReferenceTrainer
         Its next step is always the first one, so that masks of dropout stay the same.
     data : Dataset
@@ -54,7 +55,7 @@ class Replica:
 
     layers: list[Layer]
     ops: list[list[Op]]
-    parameters: dict[Parameter, tuple[Layer, Parameter]]
+    parameters: dict[Parameter, tuple[Layer, str]]
     trainer: ReferenceTrainer
     data: Dataset
 
@@ -77,9 +78,9 @@ def replicate(
     numbers = 2 * model.count_params() + len(data) * (data.x.shape[1] + 4 * sum(widths))
     check_memory(numbers * FLOAT64.itemsize, action)
 
-    twins = _twins(layers)
+    twins = _twins([parameter for layer in layers for parameter in layer.weights])
     # Whatever else an op refers to is copied with it, and refers to the copied parameters.
-    memo: dict[int, Any] = {id(original): twin for twin, (_, original) in twins.items()}
+    memo: dict[int, Any] = {id(original): twin for original, twin in twins.items()}
     ops = copy.deepcopy(_lowered(layers, shape), memo)
     program = Program([op for group in ops for op in group], data.x.shape[1], FLOAT64)
     _training.require_gradient(program)
@@ -87,16 +88,19 @@ def replicate(
     objective = Objective(compiled.loss, _training.head_of(compiled.loss, program), ())
     rule, state = UpdateRule("sgd", ("learning_rate",)), OptimizerState(program.layout, ())
     trainer = ReferenceTrainer(program, objective, rule, state, len(data))
-    return Replica(layers, ops, twins, trainer, _in_float64(data))
-
-
-def _twins(layers: Sequence[Layer]) -> dict[Parameter, tuple[Layer, Parameter]]:
-    """Return a copy of each parameter, in one new block, with its layer and its original."""
-    twins = {
-        copy.copy(original): (layer, original) for layer in layers for original in layer.weights
+    names = {
+        twins[original]: (layer, name)
+        for layer in layers
+        for name, original in named_weights(layer)
     }
-    block = ParameterBlock(list(twins), FLOAT64)
-    for twin, (_, original) in twins.items():
+    return Replica(layers, ops, names, trainer, _in_float64(data))
+
+
+def _twins(originals: Sequence[Parameter]) -> dict[Parameter, Parameter]:
+    """Return a copy of each parameter; the copies are in one new block."""
+    twins = {original: copy.copy(original) for original in originals}
+    block = ParameterBlock(list(twins.values()), FLOAT64)
+    for original, twin in twins.items():
         twin.array[...] = original.value
     block.touch()
     return twins

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +86,7 @@ class LayerFigures:
     off_share : ndarray of shape (units,), or None
         Share of the samples on which each unit is off: its activation is flat where its input
         lies, so that nothing flows back through it. None where the activation is nowhere flat,
-        or saturates.
+        or saturates. For a layer made of others, of the units of the last activation within.
     saturated_share : ndarray of shape (units,), or None
         Share of the samples on which each unit is within a hundredth of a bound of its sigmoid,
         tanh or the like; None for other activations.
@@ -191,24 +191,40 @@ def _figures(replica: Replica, trace: Trace) -> tuple[LayerFigures, ...]:
     for layer, ops in zip(replica.layers, replica.ops, strict=True):
         start, end = end, end + len(ops)
         if ops:
-            trained = [p for p in trace.gradients if replica.parameters[p][0] is layer]
             # The loss is a mean; a sample's own does not depend on how many there are.
             gradient = trace.output_gradients[end - 1] * count
-            part = replace(
-                trace,
-                records=trace.records[start:end],
-                gradients={p: trace.gradients[p] for p in trained},
-            )
-            figures.append(_of_layer(layer, part, gradient, trace.score_gradient * count))
+            trained = {
+                name: (parameter.array, trace.gradients[parameter])
+                for parameter, (owner, name) in replica.parameters.items()
+                if owner is layer and parameter in trace.gradients
+            }
+            flow = _flow(gradient, trace.score_gradient * count)
+            figures.append(_of_layer(layer, trace.records[start:end], gradient, trained, flow))
     return tuple(figures)
 
 
 def _of_layer(
-    layer: Layer, part: Trace, gradient: np.ndarray, score_gradient: np.ndarray
+    layer: Layer,
+    records: Sequence[Record],
+    gradient: np.ndarray,
+    trained: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    flow: str | None,
 ) -> LayerFigures:
-    """Return the figures of a layer from its part of the trace."""
-    record = _last_activated(part.records)
-    y = part.records[-1].y
+    """Return the figures of a layer.
+
+    Parameters
+    ----------
+    layer : Layer
+    records : sequence of Record
+        Of its ops.
+    gradient : ndarray
+        With respect to its outputs.
+    trained : dict of str to tuple (weights, gradient)
+        Its trainable parameters.
+    flow : {"vanishing", "exploding", None}
+    """
+    record = _last_activated(records)
+    y = records[-1].y
     return LayerFigures(
         name=layer.name,
         kind=type(layer).__name__,
@@ -216,11 +232,11 @@ def _of_layer(
         units=y.shape[1],
         outputs=_spread(y),
         output_gradients=_spread(gradient),
-        weights={p.name: _spread(p.array) for p in part.gradients},
-        weight_gradients={p.name: _spread(grad) for p, grad in part.gradients.items()},
+        weights={name: _spread(values) for name, (values, _) in trained.items()},
+        weight_gradients={name: _spread(slope) for name, (_, slope) in trained.items()},
         off_share=None if record is None else _off_share(record),
         saturated_share=None if record is None else _saturated_share(record),
-        flow=_flow(gradient, score_gradient),
+        flow=flow,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._extras import require
+from fastnn._nesting import named_weights
 from fastnn._validation import whole_number
 from fastnn.activations import ActivationFunction
 from fastnn.layers import is_identity
@@ -256,9 +257,9 @@ def _kernels(model: Sequential) -> dict[str, np.ndarray]:
     model.count_params()  # builds what is not built yet
     weights = {}
     for layer in model.layers:
-        wide = [p for p in layer.weights if len(p.shape) > 1]
-        for parameter in wide or layer.weights:
-            title = f"{layer.name}.{parameter.name}"
+        named = {f"{layer.name}.{name}": weight for name, weight in named_weights(layer)}
+        wide = {title: weight for title, weight in named.items() if len(weight.shape) > 1}
+        for title, parameter in (wide or named).items():
             weights[title] = parameter.numpy().ravel()
             if not np.isfinite(weights[title]).all():
                 raise ValueError(f"{title} has weights that are not finite and cannot be drawn")

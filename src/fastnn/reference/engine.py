@@ -191,8 +191,9 @@ class ReferenceTrainer:
 
     def batch_loss(self, batch: Dataset) -> float:
         """Return the loss that the next training step would have, penalties included."""
-        scores = self._scores(batch, self._step_forward(batch))
-        return self.loss_of(batch, scores) + self._penalty()
+        records = self._step_forward(batch)
+        loss = self.loss_of(batch, self._scores(batch, records)) + self._penalty()
+        return loss + activity_penalties(records) / len(batch)
 
     def loss_of(self, batch: Dataset, scores: np.ndarray) -> float:
         """Return the mean weighted loss of `scores`: outputs, or logits of a fused head."""
@@ -249,11 +250,7 @@ class ReferenceTrainer:
         sums = np.zeros_like(self.totals)
         values = self._loss_values(batch, self._scores(batch, records))
         sums[0] = total(values, batch.weights) + len(batch) * self._penalty()
-        sums[0] += sum(
-            activity_penalty(record.x, **record.op.options)
-            for record in records
-            if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
-        )
+        sums[0] += activity_penalties(records)
         predictions = records[-1].y if records else batch.x
         for i, metric in enumerate(self.objective.metrics, start=1):
             if metric.kernel is None:
@@ -410,6 +407,15 @@ def run_layer(op: Op, x: np.ndarray, step: int | None, branches: list[np.ndarray
         return dropout(x, op.rate, op.seed, step)
     assert isinstance(op, LayerOp)
     return layer_forward(op.kernel, x, *weight_arrays(op), **layer_options(op, step))
+
+
+def activity_penalties(records: Sequence[Record]) -> float:
+    """Return the sum of the penalties on activations over the rows of a batch."""
+    return sum(
+        activity_penalty(record.x, **record.op.options)
+        for record in records
+        if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
+    )
 
 
 def weight_arrays(op: LayerOp) -> list[np.ndarray | None]:
