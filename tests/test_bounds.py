@@ -53,6 +53,11 @@ GUARDED = textwrap.dedent(
                     for activation in ("linear", "relu", "tanh", "softmax"):
                         kernels.dense_forward(X, W, B, activation, out=out)
                         kernels.dense_backward(G, X, W, B, activation, y=out)
+                    for mode in ("rows", "columns"):
+                        kernels.orthogonal_gradient(W, mode=mode)
+                    for array in (guarded(w, end), guarded(b, end)):
+                        kernels.min_max_norm(array)
+                        kernels.non_neg(array)
                     W_transposed = guarded(np.ascontiguousarray(w.T), end).T
                     kernels.dense_forward(X, W_transposed, B, out=out)
                     wide, both = (guarded(np.hstack([g, g]), end) for _ in range(2))

@@ -21,6 +21,7 @@ from fastnn import (
     activations,
     callbacks,
     check_gradients,
+    constraints,
     initializers,
     kernels,
     layers,
@@ -253,6 +254,7 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         initializers.LecunUniform(seed=5),
         initializers.LecunNormal(seed=5),
         initializers.Orthogonal(gain=2.0, seed=6),
+        initializers.Identity(gain=2.0),
     ],
     metrics: [
         metrics.MeanSquaredError(),
@@ -261,9 +263,50 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         metrics.CategoricalAccuracy(),
         metrics.SparseCategoricalAccuracy(),
         metrics.MeanMetricWrapper(mean_error),
+        metrics.Accuracy(),
+        metrics.TopKCategoricalAccuracy(2),
+        metrics.SparseTopKCategoricalAccuracy(k=2, name="mine"),
+        metrics.RootMeanSquaredError(),
+        metrics.MeanAbsolutePercentageError(),
+        metrics.MeanSquaredLogarithmicError(),
+        metrics.LogCoshError(),
+        metrics.CosineSimilarity(),
+        metrics.R2Score(None, num_regressors=1),
+        metrics.PearsonCorrelation(),
+        metrics.ConcordanceCorrelation(axis=0),
+        metrics.BinaryCrossentropy(label_smoothing=0.1),
+        metrics.CategoricalCrossentropy(from_logits=True),
+        metrics.SparseCategoricalCrossentropy(),
+        metrics.KLDivergence(),
+        metrics.Poisson(),
+        metrics.Hinge(),
+        metrics.SquaredHinge(),
+        metrics.CategoricalHinge(),
         metrics.AUC(name="auc"),
+        metrics.AUC(curve="PR", multi_label=True, label_weights=[1.0, 2.0, 0.5], name="mine"),
+        metrics.PrecisionAtRecall(0.5, name="mine"),
+        metrics.RecallAtPrecision(0.5, name="mine"),
+        metrics.SensitivityAtSpecificity(0.5, class_id=1, name="mine"),
+        metrics.SpecificityAtSensitivity(0.5, name="mine"),
+        metrics.TruePositives(name="mine"),
+        metrics.TrueNegatives([0.25, 0.75], name="mine"),
+        metrics.FalsePositives(name="mine"),
+        metrics.FalseNegatives(0.25, name="mine"),
         metrics.Precision([0.25, 0.75], name="precision"),
         metrics.Recall(0.25, name="mine"),
+        metrics.Recall(top_k=2, class_id=1, name="mine"),
+        metrics.F1Score(threshold=0.3),
+        metrics.FBetaScore("macro", beta=2.0),
+        metrics.ConfusionMatrix(),
+        metrics.MatthewsCorrelationCoefficient(),
+        metrics.CohensKappa("quadratic"),
+        metrics.IoU(3, [0, 2], sparse_y_pred=False, name="mine"),
+        metrics.MeanIoU(3, sparse_y_pred=False, ignore_class=0, name="mine"),
+        metrics.BinaryIoU((1,), threshold=0.4, name="mine"),
+        metrics.OneHotIoU(3, [0], name="mine"),
+        metrics.OneHotMeanIoU(3, name="mine"),
+        metrics.Mean(),
+        metrics.Sum(name="mine"),
     ],
     optimizers: [
         SGD(0.1),
@@ -275,13 +318,29 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         optimizers.AdamW(0.01, weight_decay=0.01, global_clipnorm=3.0),
         optimizers.Adam(schedules.CosineDecay(0.1, 100)),
     ],
-    regularizers: [regularizers.L1(0.1), regularizers.L2(0.2), regularizers.L1L2(0.1, 0.2)],
+    regularizers: [
+        regularizers.L1(0.1),
+        regularizers.L2(0.2),
+        regularizers.L1L2(0.1, 0.2),
+        regularizers.OrthogonalRegularizer(0.3),
+        regularizers.OrthogonalRegularizer(0.3, mode="columns"),
+    ],
+    constraints: [
+        constraints.MaxNorm(0.5),
+        constraints.MaxNorm(0.5, axis=1),
+        constraints.NonNeg(),
+        constraints.UnitNorm(),
+        constraints.UnitNorm(axis=[0, 1]),
+        constraints.MinMaxNorm(0.3, 0.6, rate=0.5),
+    ],
     schedules: [
         schedules.ExponentialDecay(0.1, 4, 0.5, staircase=True),
         schedules.InverseTimeDecay(0.1, 10, 0.5),
         schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
         schedules.PolynomialDecay(0.1, 4, 0.01, 2.0, cycle=True),
         schedules.CosineDecay(0.1, 3, 0.1, warmup_target=0.2, warmup_steps=2),
+        schedules.CosineDecayRestarts(0.1, 2, 1.5, 0.8, 0.1),
+        schedules.OneCycle(0.1, 6, 0.5, "linear", 5.0, 10.0, three_phase=True),
     ],
 }
 CALLBACKS: dict[type, Callable[..., callbacks.Callback]] = {
@@ -304,6 +363,9 @@ BASES = {
     activations.ActivationFunction,
     activations.BuiltinActivation,
     callbacks.Callback,
+    constraints.BuiltinConstraint,
+    constraints.Constraint,
+    constraints.NormConstraint,
     initializers.Initializer,
     initializers.RandomInitializer,
     layers.Layer,
@@ -326,7 +388,7 @@ def public_classes(module: ModuleType) -> set[type]:
         cls
         for name, cls in vars(module).items()
         if inspect.isclass(cls)
-        and (cls.__module__ + ".").startswith(module.__name__ + ".")
+        and f"{cls.__module__}.".startswith(f"{module.__name__}.")
         and issubclass(cls, tuple(BASES))
         and not name.startswith("_")
     } - (BASES | CONTAINERS)
@@ -361,6 +423,7 @@ def test_a_class_without_example_is_noticed():
 
 OBJECTS = [(module, example) for module, examples in EXAMPLES.items() for example in examples]
 MADE_OF_FUNCTIONS = (metrics.MeanMetricWrapper,)
+OF_VALUES = (metrics.Mean, metrics.Sum)
 DESCRIBED = [
     pytest.param(module, example, id=label(example))
     for module, example in OBJECTS
@@ -488,6 +551,7 @@ def dense_setup(optimizer: optimizers.Optimizer | None = None, **options: Any) -
     return Setup(stack, optimizer=optimizer or SGD(0.1))
 
 
+COUNTED = [metric for metric in EXAMPLES[metrics] if not isinstance(metric, OF_VALUES)]
 DIFFERENTIABLE = [a for a in EXAMPLES[activations] if not isinstance(a, activations.Step)]
 SMOOTH_SETUPS = {
     **{f"{label(case.layer)}-{case.parameters}": layer_setup(case) for case in LAYERS},
@@ -497,10 +561,11 @@ SMOOTH_SETUPS = {
 }
 SETUPS = {
     **SMOOTH_SETUPS,
-    **{label(metric): metric_setup(metric) for metric in EXAMPLES[metrics]},
+    **{label(metric): metric_setup(metric) for metric in COUNTED},
     **{label(optimizer): dense_setup(optimizer) for optimizer in EXAMPLES[optimizers]},
     **{label(i): dense_setup(kernel_initializer=i) for i in EXAMPLES[initializers]},
     **{label(schedule): dense_setup(SGD(schedule)) for schedule in EXAMPLES[schedules]},
+    **{label(c): dense_setup(kernel_constraint=c) for c in EXAMPLES[constraints]},
 }
 
 
@@ -612,7 +677,8 @@ def test_no_gradient_no_change(setup, engine):
     model.train_on_batch(x, y, sample_weight=np.zeros(ROWS))
     for old, new, parameter in zip(before, model.get_weights(), model.weights, strict=True):
         if parameter.trainable and not penalised:
-            assert np.array_equal(old, new) == (parameter.regularizer is None)
+            held = parameter.regularizer is not None or parameter.constraint is not None
+            assert np.array_equal(old, new) == (not held)
 
 
 # Layers
@@ -781,7 +847,7 @@ def kernel_options(loss: losses.Loss) -> dict[str, Any]:
 # Metrics
 
 
-@each(metrics)
+@pytest.mark.parametrize("example", COUNTED, ids=label)
 class TestMetrics:
     def test_alone_it_is_what_evaluate_returns(self, example):
         setup = metric_setup(example)
@@ -790,7 +856,7 @@ class TestMetrics:
             model = setup.model(engine=engine)
             expected = fresh(example)(y, model.predict(x, verbose=0))
             _, value = model.evaluate(x, y, batch_size=7, verbose=0)
-            np.testing.assert_allclose(value, expected, rtol=1e-12)
+            np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
 
     def test_it_forgets_between_two_evaluations(self, example):
         setup = metric_setup(example)
@@ -900,15 +966,31 @@ def test_initial_weights_are_those_of_the_initializer(example, dtype):
 @pytest.mark.parametrize("engine", ENGINES)
 @each(regularizers)
 def test_the_penalty_is_added_to_the_loss(example, engine):
-    setup = dense_setup(kernel_regularizer=example, bias_regularizer=example)
+    of_matrices = isinstance(example, regularizers.OrthogonalRegularizer)
+    of_bias = regularizers.L2(0.1) if of_matrices else example
+    setup = dense_setup(kernel_regularizer=example, bias_regularizer=of_bias)
     x, y = setup.data()
     model = setup.model(engine=engine)
     error = losses.MeanSquaredError()(y, model.predict(x, verbose=0))
     kernel, bias = model.get_weights()[:2]
-    expected = error + example(kernel) + example(bias)
+    expected = error + example(kernel) + of_bias(bias)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
     assert model.train_on_batch(x, y) == pytest.approx(expected)
     assert example(np.zeros((2, 3))) == 0.0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@each(constraints)
+def test_weights_are_constrained_after_each_step(example, engine):
+    setup = dense_setup(kernel_constraint=example)
+    x, y = setup.data()
+    free, held = dense_setup().model(engine=engine), setup.model(engine=engine)
+    for model in (free, held):
+        model.train_on_batch(x, y)
+    kernel, *others = free.get_weights()
+    constrained, *unconstrained = held.get_weights()
+    np.testing.assert_allclose(constrained, example(kernel), rtol=1e-12)
+    np.testing.assert_array_equal(flat(unconstrained), flat(others))
 
 
 # Callbacks

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from fastnn import kernels, reference
+from fastnn import kernels, reference, use_threads
 from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, LOSS_OPTIONS, METRICS, ROW_ACTIVATIONS
 
 DTYPES = ("float32", "float64")
@@ -350,6 +350,66 @@ def test_updates(isa, rng, dtype, name, slots, options, weight_decay):
             assert_close(a, b)
 
 
+# Constraints and penalties
+
+SHAPES = [(0, 3), (3, 0), (1, 1), (1, 5), (5, 1), (13, 17), (33, 64), (64, 33), (65, 130), (300, 7)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (7,), (0,), (3, 4, 5)])
+def test_constraints(isa, rng, dtype, shape):
+    w = rng.normal(size=shape).astype(dtype)
+    w[..., :1] = 0  # a vector of length 0
+    calls = [
+        ("non_neg", {}),
+        ("min_max_norm", {"max_value": 0.5}),
+        ("min_max_norm", {"min_value": 1.0, "max_value": 2.0, "rate": 0.3}),
+        ("min_max_norm", {"min_value": 3.0, "max_value": 3.0}),
+    ]
+    for name, options in calls:
+        native, plain = w.copy(), w.copy()
+        getattr(kernels, name)(native, **options)
+        getattr(reference, name)(plain, **options)
+        assert_close(native, plain)
+
+
+@pytest.mark.parametrize("name", ["non_neg", "min_max_norm"])
+def test_constraints_keep_nan_to_its_vector(isa, name):
+    w = np.array([[np.nan, 3.0], [-1.0, -4.0]])
+    expected = w.copy()
+    getattr(kernels, name)(w)
+    getattr(reference, name)(expected)
+    np.testing.assert_array_equal(w, expected)
+    assert np.isnan(w[0, 0])
+    assert np.isfinite(w[:, 1]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+@pytest.mark.parametrize("shape", [*SHAPES, (7, 300), (513, 20)])
+def test_orthogonal_penalty(isa, rng, dtype, mode, shape):
+    w = rng.normal(size=shape).astype(dtype)
+    w[:1] = 0  # a row of length 0
+    options = {"factor": 0.5, "mode": mode}
+    expected = reference.orthogonal_penalty(w, **options)
+    assert kernels.orthogonal_penalty(w, **options) == pytest.approx(
+        expected, rel=TOLERANCE[dtype], abs=TOLERANCE[dtype]
+    )
+    assert_close(
+        kernels.orthogonal_gradient(w, **options), reference.orthogonal_gradient(w, **options)
+    )
+
+
+def test_orthogonal_penalty_is_the_same_for_any_number_of_threads(rng):
+    w = rng.normal(size=(300, 200))
+    results = []
+    for threads in (1, 2, 3):
+        with use_threads(threads):
+            gradient = kernels.orthogonal_gradient(w)
+            results.append((kernels.orthogonal_penalty(w), gradient.tobytes()))
+    assert len(set(results)) == 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [0, 1, 3, 4, 5, 63, 64, 65, 130])
 def test_dropout_masks_are_the_same(isa, rng, dtype, width):
@@ -395,6 +455,14 @@ def test_unaligned_arrays(isa, rng, dtype):
         kernels.adam(*arrays, learning_rate=0.1, step=3)
     for changed, expected in zip(moved, (a, b, c, d), strict=True):
         np.testing.assert_array_equal(changed, expected)
+    for name in ("orthogonal_penalty", "orthogonal_gradient"):
+        kernel = getattr(kernels, name)
+        np.testing.assert_array_equal(kernel(unaligned(a)), kernel(a))
+    for name in ("non_neg", "min_max_norm"):
+        changed, expected = unaligned(a - 0.5), a - 0.5
+        getattr(kernels, name)(changed)
+        getattr(kernels, name)(expected)
+        np.testing.assert_array_equal(changed, expected)
 
 
 # Bad arguments: the same exception with the same message
@@ -437,6 +505,18 @@ BAD_CALLS = [
     ("sgd", (np.zeros(3), np.zeros(3)), {"learning_rate": 0.1, "momentum": 0.9}),
     ("sgd", (np.zeros(3), np.zeros(3)), {"learning_rate": np.nan}),
     ("adam", (np.zeros(3), *np.zeros((3, 3))), {"learning_rate": 0.1, "step": 0}),
+    ("non_neg", (np.zeros(()),), {}),
+    ("non_neg", ([1.0],), {}),
+    ("non_neg", (np.zeros((3, 4)).T,), {}),
+    ("min_max_norm", (np.zeros(3, int),), {}),
+    ("min_max_norm", (np.broadcast_to(1.0, 3),), {}),
+    ("min_max_norm", (np.zeros(3),), {"min_value": 2.0}),
+    ("min_max_norm", (np.zeros(3),), {"max_value": np.nan}),
+    ("min_max_norm", (np.zeros(3),), {"rate": 1.5}),
+    ("orthogonal_penalty", (B,), {}),
+    ("orthogonal_penalty", (X,), {"factor": -1.0}),
+    ("orthogonal_gradient", (X,), {"mode": "row"}),
+    ("orthogonal_gradient", (X.tolist(),), {}),
 ]
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     kernels,
@@ -59,6 +60,7 @@ __all__ = [
     "available_isas",
     "callbacks",
     "check_gradients",
+    "constraints",
     "datasets",
     "diagnosis",
     "fit_many",

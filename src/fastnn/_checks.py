@@ -528,7 +528,7 @@ def _check_labels(labels: np.ndarray, classes: int) -> None:
 
 
 def check_update(
-    parameter: np.ndarray, gradient: np.ndarray, **slots: np.ndarray | None
+    parameter: np.ndarray, gradient: np.ndarray | None, **slots: np.ndarray | None
 ) -> np.dtype:
     """Check the arrays of an optimizer step, which all but `gradient` are changed in place.
 
@@ -592,6 +592,61 @@ def check_velocity(velocity: np.ndarray | None, momentum: float) -> None:
             f"velocity must be an array when momentum is not 0, got None with momentum={momentum}; "
             "pass np.zeros_like(parameter) before the first step"
         )
+
+
+# Constraints and penalties
+
+
+def check_constrained(parameter: np.ndarray) -> None:
+    """Check the array that a constraint changes in place.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of a float type.
+    ValueError
+        If it has no axis, is read-only or not C-contiguous.
+    """
+    check_update(parameter, None)
+    if parameter.ndim == 0:
+        raise ValueError("parameter must have one axis or more, got a single number")
+
+
+def check_norm_bounds(min_value: float, max_value: float, rate: float) -> list[float]:
+    """Return the numbers of a constraint on norms as floats, each in its range.
+
+    Raises
+    ------
+    TypeError
+        If one is not a number.
+    ValueError
+        If one is NaN or out of range, or the bounds are in the wrong order.
+    """
+    low = check_number("min_value", min_value, 0.0, math.inf)
+    high = check_number("max_value", max_value, 0.0, math.inf)
+    if low > high:
+        raise ValueError(f"min_value must not exceed max_value, got {min_value} and {max_value}")
+    return [low, high, check_number("rate", rate, 0.0, 1.0)]
+
+
+def check_orthogonal(w: np.ndarray, factor: float, mode: str) -> float:
+    """Check the arguments of the orthogonal penalty; return `factor` as a float.
+
+    Raises
+    ------
+    TypeError
+        If `w` is not an array of a float type, or `factor` no number.
+    ValueError
+        If `w` does not have two axes, `factor` is out of range or `mode` is unknown.
+    """
+    check_float_arrays(w=w)
+    if w.ndim != 2:
+        raise ValueError(
+            f"w must have two axes for its rows or columns to be orthogonal, got shape {w.shape}; "
+            "choose another regularizer for it"
+        )
+    check_name("mode", mode, ("rows", "columns"))
+    return check_number("factor", factor, 0.0, math.inf, below=True)
 
 
 # Wording

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
     from fastnn.regularizers import Regularizer
@@ -52,6 +53,8 @@ class Parameter:
         Penalty added to the training loss.
     trainable : bool, default True
         Whether training may change it. Read when a trainer is made.
+    constraint : Constraint, optional
+        What the values are held to after each step of training.
     statistic : bool, default False
         Whether it is no weight to be optimised, but follows the data or is fixed.
 
@@ -67,11 +70,13 @@ class Parameter:
         shape: tuple[int, ...],
         regularizer: Regularizer | None = None,
         trainable: bool = True,
+        constraint: Constraint | None = None,
         statistic: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
         self.regularizer = regularizer
+        self.constraint = constraint
         self.statistic = statistic
         self.trainable = self.renewed = False
         self.set_trainable(trainable)

@@ -15,7 +15,7 @@ array([[0.6, 0.8]], dtype=float32)
 from __future__ import annotations
 
 from fastnn._registry import Registry
-from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers
+from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers, check_dtype
 from fastnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
 from fastnn.layers.core import Activation, Dense, Flatten, Input, Reshape, is_identity
 from fastnn.layers.embedding import CategoricalEmbedding, Embedding
@@ -98,6 +98,7 @@ __all__ = [
     "UnitNormalization",
     "assign_weights",
     "build_layers",
+    "check_dtype",
     "deserialize",
     "get",
     "is_identity",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._validation import feature_shape, whole_number
 from fastnn.layers._layer import Layer, Shape, features_of, row_width
 from fastnn.program import ActivationOp, DenseOp, Op
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.initializers import Initializer
     from fastnn.regularizers import Regularizer
 
@@ -67,8 +68,10 @@ class Dense(Layer):
     bias_initializer : str, class, Initializer or config, default "zeros"
     kernel_regularizer, bias_regularizer : str, class, Regularizer or config, optional
         Penalty added to the training loss.
+    kernel_constraint, bias_constraint : str, class, Constraint or config, optional
+        What they are held to after each step of training.
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
 
     Attributes
     ----------
@@ -100,6 +103,9 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        *,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         self.units = whole_number(units, "units")
@@ -110,6 +116,8 @@ class Dense(Layer):
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        self.kernel_constraint: Constraint | None = constraints.get(kernel_constraint)
+        self.bias_constraint: Constraint | None = constraints.get(bias_constraint)
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -127,6 +135,7 @@ class Dense(Layer):
             shape=(row_width(self, input_shape), self.units),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
         )
         if self.use_bias:
             self.add_weight(
@@ -134,6 +143,7 @@ class Dense(Layer):
                 shape=(self.units,),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
             )
 
     def lower(self, input_shape: Shape) -> list[Op]:
@@ -169,6 +179,8 @@ class Dense(Layer):
             "bias_initializer": initializers.serialize(self.bias_initializer),
             "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
         }
 
 
@@ -179,7 +191,7 @@ class Activation(Layer):
     ----------
     activation : str, class, ActivationFunction or config
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
     """
 
     def __init__(self, activation: Any, **options: Any) -> None:
@@ -205,7 +217,7 @@ class Flatten(Layer):
     Parameters
     ----------
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -186,6 +186,14 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t (*room_of_row)(const fnn_layer *) noexcept nogil
         int64_t (*room_besides)(const fnn_layer *) noexcept nogil
 
+    ctypedef struct fnn_vectors:
+        int64_t count, length
+        const void *w
+        int64_t vector, element
+        void *units
+        int64_t units_row
+        double *norms
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -219,6 +227,13 @@ cdef extern from "c/fastnn.h" nogil:
         void (*clip)(int64_t, double, void *) noexcept nogil
         void (*penalise)(int64_t, double, double, const void *, void *) noexcept nogil
         int (*all_finite)(int64_t, const void *) noexcept nogil
+        void (*min_max_norm)(
+            int64_t, int64_t, int64_t, double, double, double, void *) noexcept nogil
+        void (*non_neg)(int64_t, void *) noexcept nogil
+        void (*unit_vectors)(const fnn_vectors *) noexcept nogil
+        double (*pair_signs)(int64_t, int64_t, int64_t, void *, int64_t) noexcept nogil
+        void (*orthogonal_gradient)(
+            const fnn_vectors *, int64_t, int64_t, double, const void *, void *) noexcept nogil
 
     ctypedef struct fnn_isa:
         const char *name

@@ -16,6 +16,12 @@ from fastnn.native.team import get_num_threads
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
+from fastnn.native.orthogonal cimport (
+    Orthogonal,
+    begin_orthogonal,
+    orthogonal_block,
+    prepare_orthogonal,
+)
 from fastnn.native.team cimport *
 
 cnp.import_array()
@@ -809,3 +815,85 @@ def adam(
         weight_decay=weight_decay,
     )
     _run_update("adam", parameter, gradient, m, v, hyper)
+
+
+# Constraints and penalties
+
+
+cdef int _min_max_norm(real[::1] values, int64_t columns, double low, double high,
+                       double rate) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t rows
+    if values.shape[0] == 0:
+        return 0
+    rows = values.shape[0] // columns
+    with nogil:
+        shared_min_max_norm(table, rows, columns, low, high, rate, &values[0])
+    return 0
+
+
+def min_max_norm(parameter, *, min_value=0.0, max_value=1.0, rate=1.0):
+    _checks.check_constrained(parameter)
+    low, high, rate = _checks.check_norm_bounds(min_value, max_value, rate)
+    columns = parameter.size // max(parameter.shape[0], 1)
+    values = _aligned(parameter).reshape(-1)
+    if parameter.dtype == np.float32:
+        _min_max_norm[float](values, columns, low, high, rate)
+    else:
+        _min_max_norm[double](values, columns, low, high, rate)
+    _return_unaligned(values, parameter)
+
+
+cdef int _non_neg(real[::1] values) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t n = values.shape[0]
+    if n == 0:
+        return 0
+    with nogil:
+        shared_non_neg(table, n, &values[0])
+    return 0
+
+
+def non_neg(parameter):
+    _checks.check_constrained(parameter)
+    values = _aligned(parameter).reshape(-1)
+    if parameter.dtype == np.float32:
+        _non_neg[float](values)
+    else:
+        _non_neg[double](values)
+    _return_unaligned(values, parameter)
+
+
+cdef _return_unaligned(values, array):
+    """Copy the changed `values` back if they are those of a copy of `array`."""
+    if not cnp.PyArray_ISALIGNED(array):
+        array[...] = values.reshape(array.shape)
+
+
+cdef double _orthogonal(w, factor, mode, gradient):
+    """Return the penalty, and add its gradient to `gradient` if that is given."""
+    cdef Orthogonal o
+    cdef list workspace = prepare_orthogonal(&o, w.shape, w.dtype, factor, mode)
+    cdef const char *values = <const char *>cnp.PyArray_DATA(w)
+    cdef char *slopes = NULL if gradient is None else <char *>cnp.PyArray_DATA(gradient)
+    cdef int64_t first = 0
+    cdef double total = 0
+    with nogil:
+        begin_orthogonal(&o, values)
+        while first < o.vectors.count:
+            total += orthogonal_block(&o, first, slopes)
+            first += o.block
+    workspace.clear()  # alive until here
+    return total
+
+
+def orthogonal_penalty(w, *, factor=0.01, mode="rows"):
+    factor = _checks.check_orthogonal(w, factor, mode)
+    return _orthogonal(_aligned(w), factor, mode, None)
+
+
+def orthogonal_gradient(w, *, factor=0.01, mode="rows"):
+    factor = _checks.check_orthogonal(w, factor, mode)
+    gradient = np.zeros(w.shape, w.dtype)
+    _orthogonal(_aligned(w), factor, mode, gradient)
+    return gradient

@@ -46,3 +46,7 @@ cdef void shared_layer_step(
     const fnn_kernels *table, fnn_layer_step step, fnn_split split,
     const fnn_layer *l) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil
+cdef void shared_min_max_norm(
+    const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
+    void *x) noexcept nogil
+cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept nogil

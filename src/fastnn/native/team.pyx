@@ -40,6 +40,9 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_layer_step(
         const fnn_kernels *, fnn_layer_step, fnn_split, const fnn_layer *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
+    void fnn_shared_min_max_norm(
+        const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
+    void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
 
 
@@ -176,6 +179,16 @@ cdef void shared_layer_step(
 
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:
     fnn_shared_update(table, u)
+
+
+cdef void shared_min_max_norm(
+    const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
+    void *x) noexcept nogil:
+    fnn_shared_min_max_norm(table, rows, columns, low, high, rate, x)
+
+
+cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept nogil:
+    fnn_shared_non_neg(table, n, x)
 
 
 cdef void shared_packing_gemm(

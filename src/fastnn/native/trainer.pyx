@@ -6,7 +6,8 @@ product above it is stored. The input's gradient is worked out no further down t
 parameter that is trained.
 
 An exception, an interrupt for one, drops the step that is being computed and leaves everything as
-the last finished one left it: nothing but the update changes parameters, and nothing raises there.
+the last finished one left it: nothing but the update and the constraints after it change
+parameters, and nothing raises there but constraints written in Python, before which a copy is made.
 """
 
 cimport numpy as np
@@ -34,11 +35,17 @@ from fastnn.native.ops cimport (
     heed_signals,
     padded_row,
 )
+from fastnn.native.orthogonal cimport (
+    Orthogonal,
+    begin_orthogonal,
+    orthogonal_block,
+    prepare_orthogonal,
+)
 from fastnn.native.team cimport *
 
 import numpy
 
-from fastnn._checks import user_gradients
+from fastnn._checks import check_orthogonal, user_gradients
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
@@ -64,11 +71,26 @@ cdef struct Range:
     char *gradient
     void *slots[2]
 
+cdef enum PenaltyKind:
+    L1_L2
+    ORTHOGONAL
+    OWN_PENALTY
+
 cdef struct Penalty:
+    PenaltyKind kind
     int64_t size
     double l1, l2
+    Orthogonal orthogonal
+    int own                    # number of the Python regularizer
     char *values
     char *gradient
+
+# Columns are held to norms between two bounds, or all numbers to at least 0.
+cdef struct Constraint:
+    bint of_norms
+    int64_t rows, columns
+    double low, high, rate
+    char *values
 
 # The data of an epoch, and the rows of them that a step is working on.
 cdef struct Batch:
@@ -129,6 +151,13 @@ cdef class Trainer:
     cdef double *sums          # of the step under way: the loss, then the metrics
     cdef Penalty *penalties
     cdef int penalty_count
+    cdef object gradient_buffer
+    cdef list own_penalties    # (parameter, regularizer) of those written in Python
+    cdef Constraint *constraints
+    cdef int constraint_count
+    cdef list own_constraints  # parameters with a constraint that has to be called
+    cdef int own_constraint_count
+    cdef list backups          # of what an update changes: (array, copy)
     cdef Range *ranges         # runs of trainable parameters, for the update
     cdef int range_count
     cdef Range *trainables     # one by one, for clipping
@@ -142,6 +171,7 @@ cdef class Trainer:
         self.metrics = NULL
         self.sums = NULL
         self.penalties = NULL
+        self.constraints = NULL
         self.ranges = NULL
         self.trainables = NULL
 
@@ -149,6 +179,7 @@ cdef class Trainer:
         free(self.metrics)
         free(self.sums)
         free(self.penalties)
+        free(self.constraints)
         free(self.ranges)
         free(self.trainables)
 
@@ -233,6 +264,7 @@ cdef class Trainer:
         """Gradients in one buffer of the program's layout."""
         cdef int i
         cdef char *gradients = self._allocate(self.program.layout.size)
+        self.gradient_buffer = self.arrays[-1]
         self.all_gradients = gradients
         cdef Op *op
         for i in range(self.ops.count):
@@ -246,6 +278,7 @@ cdef class Trainer:
                 self._point_to_gradients(op, own, self.ops.parameters[i])
         self._list_trainables(gradients)
         self._list_penalties(gradients)
+        self._list_constraints()
         return 0
 
     cdef size_t _gradient_of(self, char *gradients, parameter) except 0:
@@ -304,18 +337,68 @@ cdef class Trainer:
             p for p in self.program.parameters if p.trainable and p.regularizer is not None
         ]
         cdef Penalty *penalty
+        self.own_penalties = []
         self.penalties = <Penalty *>calloc(max(len(penalised), 1), sizeof(Penalty))
         if self.penalties == NULL:
             raise MemoryError("no memory for the list of penalties")
         for parameter in penalised:
             penalty = &self.penalties[self.penalty_count]
             penalty.size = parameter.size
-            penalty.l1, penalty.l2 = parameter.regularizer.l1, parameter.regularizer.l2
             penalty.values = address(parameter.array)
             penalty.gradient = (
                 gradients + <int64_t>self.program.layout.offsets[parameter] * self.itemsize
             )
+            self._plan_penalty(penalty, parameter)
             self.penalty_count += 1
+        return 0
+
+    cdef int _plan_penalty(self, Penalty *penalty, parameter) except -1:
+        regularizer = parameter.regularizer
+        if regularizer.kernel == "l1_l2":
+            penalty.kind = L1_L2
+            penalty.l1, penalty.l2 = regularizer.l1, regularizer.l2
+        elif regularizer.kernel == "orthogonal":
+            check_orthogonal(parameter.array, regularizer.factor, regularizer.mode)
+            penalty.kind = ORTHOGONAL
+            self.arrays += prepare_orthogonal(
+                &penalty.orthogonal, parameter.shape, self.program.dtype, regularizer.factor,
+                regularizer.mode,
+            )
+        else:
+            penalty.kind = OWN_PENALTY
+            penalty.own = len(self.own_penalties)
+            self.own_penalties.append((parameter, regularizer))
+        return 0
+
+    cdef int _list_constraints(self) except -1:
+        """Constraints that have a kernel, and those that have to be called."""
+        constrained = [
+            p for p in self.program.parameters if p.trainable and p.constraint is not None
+        ]
+        self.own_constraints = [p for p in constrained if p.constraint.kernel is None]
+        self.own_constraint_count = len(self.own_constraints)
+        self.constraints = <Constraint *>calloc(max(len(constrained), 1), sizeof(Constraint))
+        if self.constraints == NULL:
+            raise MemoryError("no memory for the list of constraints")
+        for parameter in constrained:
+            if parameter.constraint.kernel is not None:
+                self._add_constraint(&self.constraints[self.constraint_count], parameter)
+                self.constraint_count += 1
+        self.backups = []
+        if self.own_constraints:
+            changed = [p.array for p in self.program.parameters if p.trainable]
+            self.backups = [(array, array.copy()) for array in changed + list(self.state.slots)]
+        return 0
+
+    cdef int _add_constraint(self, Constraint *c, parameter) except -1:
+        options = parameter.constraint.options
+        c.of_norms = parameter.constraint.kernel == "min_max_norm"
+        c.rows = parameter.shape[0]
+        c.columns = parameter.size // c.rows
+        c.low = options.get("min_value", 0.0)
+        c.high = options.get("max_value", 1.0)
+        c.rate = options.get("rate", 1.0)
+        c.values = address(parameter.array)
         return 0
 
     cdef int _plan_backward(self) except -1:
@@ -501,7 +584,10 @@ cdef class Trainer:
         self._pass(batch, order, start, True, iteration)
         self._add_penalties(batch.whole, True)
         self._clip()
+        if self.own_constraint_count:
+            self._back_up()
         self._update(hyper)
+        self._constrain()
         self._renew_statistics()
         self._commit(batch)
         return 0
@@ -671,14 +757,44 @@ cdef class Trainer:
         cdef int i
         for i in range(self.penalty_count):
             p = &self.penalties[i]
-            if p.l1 != 0:
-                penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
-            if p.l2 != 0:
-                penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
-            if gradients:
-                self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+            if p.kind == ORTHOGONAL:
+                penalty += self._orthogonal_penalty(p, gradients)
+            elif p.kind == OWN_PENALTY:
+                penalty += self._own_penalty(p, gradients)
+            else:
+                penalty += self._l1_l2_penalty(p, gradients)
         self.sums[0] += penalty * rows
         return 0
+
+    cdef double _l1_l2_penalty(self, const Penalty *p, bint gradients) noexcept nogil:
+        cdef double penalty = 0
+        if p.l1 != 0:
+            penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
+        if p.l2 != 0:
+            penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
+        if gradients:
+            self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+        return penalty
+
+    cdef double _orthogonal_penalty(self, Penalty *p, bint gradients) except? -1 nogil:
+        cdef double penalty = 0
+        cdef int64_t first = 0
+        begin_orthogonal(&p.orthogonal, p.values)
+        while first < p.orthogonal.vectors.count:
+            penalty += orthogonal_block(&p.orthogonal, first, p.gradient if gradients else NULL)
+            heed_signals(p.orthogonal.block_flops)
+            first += p.orthogonal.block
+        return penalty
+
+    cdef double _own_penalty(self, const Penalty *p, bint gradients) except? -1 with gil:
+        parameter, regularizer = self.own_penalties[p.own]
+        cdef double penalty = regularizer(parameter.value)
+        if gradients:
+            slope = numpy.array(regularizer.gradient(parameter.value), self.program.dtype)
+            check_returned(slope, parameter, f"{type(regularizer).__name__}.gradient")
+            gradient = self.program.layout.view(self.gradient_buffer, parameter)
+            gradient += slope
+        return penalty
 
     # Backward
 
@@ -883,3 +999,46 @@ cdef class Trainer:
             u.n, u.parameter = self.ranges[i].size, self.ranges[i].values
             u.gradient, u.slots = self.ranges[i].gradient, self.ranges[i].slots
             shared_update(self.table, &u)
+
+    cdef int _constrain(self) except -1 nogil:
+        """Hold the parameters that have just been updated to their constraints."""
+        cdef Constraint *c
+        cdef int i
+        for i in range(self.constraint_count):
+            c = &self.constraints[i]
+            if c.of_norms:
+                shared_min_max_norm(self.table, c.rows, c.columns, c.low, c.high, c.rate, c.values)
+            else:
+                shared_non_neg(self.table, c.rows * c.columns, c.values)
+        if self.own_constraint_count:
+            self._constrain_in_python()
+        return 0
+
+    cdef int _back_up(self) except -1 with gil:
+        """Copy what the update is going to change."""
+        for array, copy in self.backups:
+            copy[...] = array
+        return 0
+
+    cdef int _constrain_in_python(self) except -1 with gil:
+        """Call the constraints that have no kernel; take the update back if one of them raises."""
+        try:
+            for parameter in self.own_constraints:
+                values = numpy.array(parameter.constraint(parameter.value), self.program.dtype)
+                check_returned(values, parameter, type(parameter.constraint).__name__)
+                parameter.array[...] = values
+        except BaseException:
+            for array, copy in self.backups:
+                array[...] = copy
+            raise
+        return 0
+
+
+cdef int check_returned(array, parameter, source) except -1:
+    """Check that what Python code returned for a parameter has its shape."""
+    if array.shape != parameter.shape:
+        raise ValueError(
+            f"{source} must return an array of shape {parameter.shape}, got {array.shape}; "
+            "correct it there"
+        )
+    return 0

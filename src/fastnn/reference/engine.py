@@ -36,6 +36,7 @@ from fastnn.program import (
 )
 from fastnn.reference._arrays import ieee_arithmetic
 from fastnn.reference.activations import activation_backward, activation_forward
+from fastnn.reference.constraints import min_max_norm, non_neg
 from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
 from fastnn.reference.layers import (
@@ -48,11 +49,14 @@ from fastnn.reference.layers import (
 from fastnn.reference.losses import loss_backward, loss_forward
 from fastnn.reference.metrics import metric_values
 from fastnn.reference.optimizers import adagrad, adam, rmsprop, sgd
+from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
 
 if TYPE_CHECKING:
     from fastnn.activations import ActivationFunction
 
 UPDATE_KERNELS = dict(zip(UPDATES, (sgd, rmsprop, adagrad, adam), strict=True))
+
+CONSTRAINT_KERNELS: dict[str, Any] = {"min_max_norm": min_max_norm, "non_neg": non_neg}
 
 Gradients = dict[Parameter, np.ndarray]
 
@@ -223,6 +227,7 @@ class ReferenceTrainer:
         gradients = self._trace_back(batch, records).gradients
         self._clip(gradients)
         self._update(gradients, values)
+        self._constrain()
         self._renew_statistics(records)
         self._touch()
         self.state.iterations += 1
@@ -299,16 +304,9 @@ class ReferenceTrainer:
         with ieee_arithmetic():
             return grad * shares[:, np.newaxis]
 
-    @ieee_arithmetic()
     def _penalty(self) -> float:
-        """Return the sum of ``l1 * sum(abs(w)) + l2 * sum(w**2)`` over the trainable parameters."""
-        penalty = 0.0
-        for parameter in self.trainable:
-            if parameter.regularizer is not None:
-                w = parameter.array.astype(np.float64)
-                penalty += parameter.regularizer.l1 * float(np.sum(np.abs(w)))
-                penalty += parameter.regularizer.l2 * float(np.sum(np.square(w)))
-        return penalty
+        """Return the sum of the penalties on the trainable parameters."""
+        return sum(penalty(p) for p in self.trainable if p.regularizer is not None)
 
     # Gradients
 
@@ -361,6 +359,12 @@ class ReferenceTrainer:
                     for parameter, now in zip(op.parameters[-2:], moments(record.x), strict=True):
                         moving = parameter.array
                         moving[...] = momentum * moving + (1 - momentum) * now
+
+    def _constrain(self) -> None:
+        """Hold the parameters to their constraints."""
+        for parameter in self.trainable:
+            if parameter.constraint is not None:
+                constrain(parameter)
 
     def _touch(self) -> None:
         changing = [*self.trainable, *self.renewed]
@@ -511,12 +515,45 @@ def activation_gradient(
 
 
 @ieee_arithmetic()
+def penalty(parameter: Parameter) -> float:
+    """Return the penalty of a parameter's regularizer."""
+    regularizer: Any = parameter.regularizer
+    if regularizer.kernel == "l1_l2":
+        w = parameter.array.astype(np.float64)
+        l1, l2 = float(np.sum(np.abs(w))), float(np.sum(np.square(w)))
+        return regularizer.l1 * l1 + regularizer.l2 * l2
+    if regularizer.kernel == "orthogonal":
+        options = {"factor": regularizer.factor, "mode": regularizer.mode}
+        return orthogonal_penalty(parameter.array, **options)
+    return float(regularizer(parameter.value))
+
+
+@ieee_arithmetic()
 def add_penalty_gradient(parameter: Parameter, gradient: np.ndarray) -> None:
-    """Add ``2 * l2 * w + l1 * sign(w)`` to `gradient`, in place."""
-    if parameter.regularizer is not None:
-        w = parameter.array
-        gradient += 2 * float(parameter.regularizer.l2) * w
-        gradient += float(parameter.regularizer.l1) * np.sign(w)
+    """Add the gradient of a parameter's penalty, if it has one, to `gradient`, in place."""
+    regularizer: Any = parameter.regularizer
+    w = parameter.value
+    if regularizer is None:
+        return
+    if regularizer.kernel == "l1_l2":
+        gradient += 2 * float(regularizer.l2) * w
+        gradient += float(regularizer.l1) * np.sign(w)
+    elif regularizer.kernel == "orthogonal":
+        gradient += orthogonal_gradient(w, factor=regularizer.factor, mode=regularizer.mode)
+    else:
+        source = f"{type(regularizer).__name__}.gradient"
+        gradient += returned(regularizer.gradient(w), w.shape, w.dtype, source)
+
+
+def constrain(parameter: Parameter) -> None:
+    """Hold a parameter to its constraint, in place."""
+    constraint: Any = parameter.constraint
+    w = parameter.array
+    if constraint.kernel is not None:
+        CONSTRAINT_KERNELS[constraint.kernel](w, **constraint.options)
+    else:
+        values = constraint(parameter.value)
+        w[...] = returned(values, w.shape, w.dtype, type(constraint).__name__)
 
 
 @ieee_arithmetic()

@@ -216,6 +216,16 @@ typedef struct {
     int64_t (*room_besides)(const fnn_layer *l);
 } fnn_layer_steps;
 
+/* Vectors of weights: element p of vector i lies at w + i * vector + p * element. */
+typedef struct {
+    int64_t count, length;
+    const void *w;
+    int64_t vector, element;
+    void *units; /* the vectors divided by their norms, one after the other */
+    int64_t units_row;
+    double *norms;
+} fnn_vectors;
+
 typedef struct {
     int64_t itemsize;
     int64_t vector_width; /* elements in a register */
@@ -268,6 +278,17 @@ typedef struct {
     /* gradient += l1 * sign(x) + 2 * l2 * x */
     void (*penalise)(int64_t n, double l1, double l2, const void *x, void *gradient);
     int (*all_finite)(int64_t n, const void *x);
+
+    /* Constraints: columns scaled to norms between low and high, and x = max(x, 0). */
+    void (*min_max_norm)(int64_t rows, int64_t columns, int64_t x_row, double low, double high,
+                         double rate, void *x);
+    void (*non_neg)(int64_t n, void *x);
+
+    /* The orthogonal penalty, in steps: see constraints.h. */
+    void (*unit_vectors)(const fnn_vectors *v);
+    double (*pair_signs)(int64_t first, int64_t rows, int64_t count, void *gram, int64_t gram_row);
+    void (*orthogonal_gradient)(const fnn_vectors *v, int64_t first, int64_t rows, double scale,
+                                const void *slopes, void *gradient);
 } fnn_kernels;
 
 typedef struct {

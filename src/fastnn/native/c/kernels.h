@@ -12,6 +12,7 @@
 #include "noise.h"
 #include "normalization.h"
 #include "recurrent.h"
+#include "constraints.h"
 
 const fnn_kernels FN(fnn_kernels) = {
     .itemsize = sizeof(REAL),
@@ -55,6 +56,11 @@ const fnn_kernels FN(fnn_kernels) = {
     .clip = FN(clip),
     .penalise = FN(penalise),
     .all_finite = FN(all_finite),
+    .min_max_norm = FN(min_max_norm),
+    .non_neg = FN(non_neg),
+    .unit_vectors = FN(unit_vectors),
+    .pair_signs = FN(pair_signs),
+    .orthogonal_gradient = FN(orthogonal_gradient),
 };
 
 #undef vec
@@ -99,6 +105,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef ALPHA_DROPOUT_STEPS
 #undef ACTIVITY_REGULARIZATION_STEPS
 #undef SIMPLE_RNN_STEPS
+#undef NORM_COLUMNS
+#undef NORM_EPSILON
+#undef LEAST_NORM
 
 #undef REAL
 #undef INT

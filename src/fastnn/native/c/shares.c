@@ -329,6 +329,38 @@ void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_sp
                   layer_step, &args);
 }
 
+typedef struct {
+    const fnn_kernels *table;
+    int64_t rows, columns;
+    double low, high, rate;
+    void *x;
+} constraint_args;
+
+static void min_max_norm(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const constraint_args *c = context;
+    c->table->min_max_norm(c->rows, count, c->columns, c->low, c->high, c->rate,
+                           into(c->table, c->x, first));
+}
+
+void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
+                             double high, double rate, void *x) {
+    constraint_args args = {table, rows, columns, low, high, rate, x};
+    fnn_share_out(fnn_team_size(UPDATE_WORK * (double)(rows * columns)),
+                  columns, CACHE_LINE, min_max_norm, &args);
+}
+
+static void non_neg(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const constraint_args *c = context;
+    c->table->non_neg(count, into(c->table, c->x, first));
+}
+
+void fnn_shared_non_neg(const fnn_kernels *table, int64_t n, void *x) {
+    constraint_args args = {table, 0, 0, 0, 0, 0, x};
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)n), n, CACHE_LINE, non_neg, &args);
+}
+
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a
  * block is depends on nothing but the number of rows. */
 
