@@ -100,7 +100,7 @@ def test_wrong_activation_is_found_and_named():
     message = str(caught.value)
     assert message.startswith(
         "wrong gradients: low.kernel, low.bias, middle.kernel, middle.bias\n"
-        "look at the backward of: activation Square of 'squares'\n"
+        "look at the gradient of: activation Square of 'squares'\n"
     )
     assert "error 5.0e-01" in message
     assert not check.loss.wrong
@@ -120,7 +120,7 @@ def test_a_gradient_wrong_by_a_thousandth_is_found():
 
 def test_wrong_loss_is_found_and_named():
     model = compiled(Dense(5, "tanh", input_dim=4), Dense(3), loss=SquaredError(3.0))
-    with pytest.raises(GradientError, match=r"look at the backward of: loss SquaredError\n"):
+    with pytest.raises(GradientError, match=r"look at the gradient of: loss SquaredError\n"):
         check_gradients(model, X, ONE_HOT)
 
 
@@ -270,6 +270,26 @@ def test_layers_of_users_are_checked(factors, wrong):
     check = check_gradients(model, X, ONE_HOT, raises=False)
     assert [row.title for row in check.parameters if row.wrong] == wrong
     assert check.suspects == (("layer 'mine' (Scale)",) if wrong else ())
+
+
+def test_regularizers_of_users_are_checked():
+    class Quartic(regularizers.Regularizer):
+        def __init__(self, factor=1.0):
+            self.factor = factor
+
+        def __call__(self, w):
+            return float(np.sum(w**4))
+
+        def gradient(self, w):
+            return self.factor * 4 * w**3
+
+    for factor in (1.0, 2.0):
+        top = Dense(3, kernel_regularizer=Quartic(factor), name="top")
+        model = compiled(Dense(5, "tanh", input_dim=4), top)
+        check = check_gradients(model, X, ONE_HOT, raises=False)
+        wrong = [row.title for row in check.parameters if row.wrong]
+        assert wrong == ([] if factor == 1 else ["top.kernel"])
+        assert check.suspects == tuple(f"regularizer Quartic of '{name}'" for name in wrong)
 
 
 def test_parts_of_a_block_are_named():

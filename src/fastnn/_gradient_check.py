@@ -85,7 +85,7 @@ class GradientCheck:
     parameters : tuple of CheckedGradient
         Of each trainable parameter, in order.
     suspects : tuple of str
-        What may have a wrong `backward`; empty if all gradients are right.
+        What may compute a wrong gradient; empty if all are right.
     """
 
     loss: CheckedGradient
@@ -107,7 +107,7 @@ class GradientCheck:
             names = ", ".join(row.title for row in rows if row.wrong)
             lines = [
                 f"wrong gradients: {names}",
-                f"look at the backward of: {', or '.join(self.suspects)}",
+                f"look at the gradient of: {', or '.join(self.suspects)}",
             ]
         return "\n".join([*lines, *(f"  {row}" for row in rows)])
 
@@ -173,7 +173,7 @@ def check_gradients(
     ------
     GradientError
         If a gradient is wrong. The message names the parameters, how far they are off, and the
-        activations, layers or the loss whose `backward` may be the cause.
+        activations, layers, regularizers or the loss that may be the cause.
     TypeError, ValueError, RuntimeError, MemoryError
         As `Sequential.evaluate`; ValueError also if the loss is not finite, or an activation has
         no gradient.
@@ -351,9 +351,24 @@ def _suspects(
     end = min(above, default=len(layers))
     below = [part for layer in layers[lowest:end] for part in innermost(layer)]
     parts = [part for layer in layers[lowest : end + 1] for part in innermost(layer)]
-    own = [_described_activation(part) for part in below if not _ends_in_ours(part)]
+    own = _own_regularizers(replica, {row.title for row in parameters if row.wrong})
+    own += [_described_activation(part) for part in below if not _ends_in_ours(part)]
     own += [_described(part) for part in parts if not _is_ours(part)]
     return tuple(own or map(_described, layers[lowest : end + 1]))
+
+
+def _own_regularizers(replica: Replica, wrong: set[str]) -> list[str]:
+    """Return the regularizers of parameters with a wrong gradient that are not fastnn's."""
+    found = []
+    for parameter, (layer, name) in replica.parameters.items():
+        regularizer = parameter.regularizer
+        if (
+            regularizer is not None
+            and regularizer.kernel is None
+            and f"{layer.name}.{name}" in wrong
+        ):
+            found.append(f"regularizer {type(regularizer).__name__} of '{layer.name}.{name}'")
+    return found
 
 
 def _ends_in_ours(layer: Layer) -> bool:
