@@ -20,12 +20,15 @@ from numeric import RTOL, numerical_gradient
 from fastnn import (
     activations,
     callbacks,
+    check_gradients,
+    constraints,
     initializers,
     kernels,
     layers,
     losses,
     metrics,
     optimizers,
+    plotting,
     regularizers,
     schedules,
 )
@@ -83,6 +86,14 @@ def one_hot(rng, shape):
     return np.eye(shape[1])[labels(rng, shape)]
 
 
+def positive(rng, shape):
+    return rng.uniform(0.1, 1, size=shape)
+
+
+def shares(rng, shape):
+    return rng.dirichlet(np.ones(shape[1]), size=shape[0])
+
+
 def labels(rng, shape):
     return rng.integers(0, shape[1], size=shape[0])
 
@@ -119,6 +130,15 @@ def margin(targets):
     return 40 * (2 * targets - 1)
 
 
+def signs(targets):
+    return 2 * targets - 1
+
+
+def certain(targets):
+    """Means, and logarithms of very small variances."""
+    return np.concatenate([targets, np.full_like(targets, -8)], axis=1)
+
+
 def one_hot_of(targets):
     return np.eye(3)[targets]
 
@@ -128,7 +148,14 @@ LAYERS = [
     LayerCase(Dense(3, "tanh", name="example"), (5,), (3,), 18),
     LayerCase(Dense(3, use_bias=False, name="example"), (5,), (3,), 15),
     LayerCase(Dense(3, "tanh", activity_regularizer="l1_l2", name="example"), (5,), (3,), 18),
+    LayerCase(Dense(6, "glu", name="example"), (5,), (3,), 36),
     LayerCase(Activation("tanh", name="example"), (5,), (5,), 0),
+    LayerCase(Activation("glu", name="example"), (6,), (3,), 0),
+    LayerCase(layers.ReLU(name="example"), (5,), (5,), 0),
+    LayerCase(layers.ReLU(0.5, 0.1, 0.25, name="example"), (5,), (5,), 0),
+    LayerCase(layers.LeakyReLU(name="example"), (5,), (5,), 0),
+    LayerCase(layers.ELU(0.5, name="example"), (5,), (5,), 0),
+    LayerCase(layers.Softmax(name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.5, seed=7, name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.2, seed=8, name="example"), (4, 3), (4, 3), 0),
     LayerCase(Flatten(name="example"), (4, 3), (12,), 0),
@@ -191,7 +218,26 @@ LOSSES = [
         labels,
         lambda targets: margin(one_hot_of(targets)),
     ),
-    LossCase(losses.Hinge(), "linear", binary, lambda targets: 2 * targets - 1),
+    LossCase(losses.Hinge(), "linear", binary, signs),
+    LossCase(losses.SquaredHinge(), "linear", binary, signs),
+    LossCase(losses.PerceptronLoss(), "linear", binary, signs),
+    LossCase(losses.CategoricalHinge(), "linear", one_hot, same),
+    LossCase(losses.MeanAbsolutePercentageError(), "linear", real, same),
+    LossCase(losses.MeanSquaredLogarithmicError(), "softplus", positive, same),
+    LossCase(losses.LogCosh(), "linear", real, same),
+    LossCase(losses.QuantileLoss(0.8), "linear", real, same),
+    LossCase(losses.CosineSimilarity(), "linear", real, same),
+    LossCase(losses.Poisson(), "softplus", positive, same),
+    LossCase(losses.Tweedie(1.3), "softplus", positive, same),
+    LossCase(losses.Tweedie(log_link=True), "linear", positive, np.log),
+    LossCase(losses.GaussianNLL(full=True), "linear", real, certain),
+    LossCase(losses.KLDivergence(), "softmax", shares, same),
+    LossCase(losses.BinaryFocalCrossentropy(True, alpha=0.6), "sigmoid", binary, same),
+    LossCase(losses.BinaryFocalCrossentropy(gamma=1.5), "softmax", binary, same),
+    LossCase(losses.BinaryFocalCrossentropy(from_logits=True), "linear", binary, margin),
+    LossCase(losses.CategoricalFocalCrossentropy(), "softmax", one_hot, same),
+    LossCase(losses.CategoricalFocalCrossentropy(0.5, 1.5), "sigmoid", one_hot, same),
+    LossCase(losses.CategoricalFocalCrossentropy(from_logits=True), "linear", one_hot, margin),
 ]
 EXAMPLES: dict[ModuleType, list[Any]] = {
     layers: [case.layer for case in LAYERS],
@@ -211,8 +257,24 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         activations.Softsign(),
         activations.HardSigmoid(),
         activations.Exponential(),
+        activations.ReLU(negative_slope=0.1, max_value=0.5, threshold=0.05),
+        activations.ReLU6(),
+        activations.HardTanh(),
+        activations.HardSiLU(),
+        activations.CELU(0.5),
+        activations.Mish(),
+        activations.LogSigmoid(),
+        activations.Squareplus(b=2.0),
+        activations.TanhShrink(),
+        activations.SoftShrink(threshold=0.1),
+        activations.HardShrink(threshold=0.1),
+        activations.Threshold(-0.1, 0.25),
+        activations.SparsePlus(),
+        activations.SparseSigmoid(),
         activations.Softmax(),
         activations.LogSoftmax(),
+        activations.Sparsemax(),
+        activations.GLU(),
     ],
     initializers: [
         initializers.Zeros(),
@@ -229,6 +291,7 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         initializers.LecunUniform(seed=5),
         initializers.LecunNormal(seed=5),
         initializers.Orthogonal(gain=2.0, seed=6),
+        initializers.Identity(gain=2.0),
     ],
     metrics: [
         metrics.MeanSquaredError(),
@@ -237,9 +300,50 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         metrics.CategoricalAccuracy(),
         metrics.SparseCategoricalAccuracy(),
         metrics.MeanMetricWrapper(mean_error),
+        metrics.Accuracy(),
+        metrics.TopKCategoricalAccuracy(2),
+        metrics.SparseTopKCategoricalAccuracy(k=2, name="mine"),
+        metrics.RootMeanSquaredError(),
+        metrics.MeanAbsolutePercentageError(),
+        metrics.MeanSquaredLogarithmicError(),
+        metrics.LogCoshError(),
+        metrics.CosineSimilarity(),
+        metrics.R2Score(None, num_regressors=1),
+        metrics.PearsonCorrelation(),
+        metrics.ConcordanceCorrelation(axis=0),
+        metrics.BinaryCrossentropy(label_smoothing=0.1),
+        metrics.CategoricalCrossentropy(from_logits=True),
+        metrics.SparseCategoricalCrossentropy(),
+        metrics.KLDivergence(),
+        metrics.Poisson(),
+        metrics.Hinge(),
+        metrics.SquaredHinge(),
+        metrics.CategoricalHinge(),
         metrics.AUC(name="auc"),
+        metrics.AUC(curve="PR", multi_label=True, label_weights=[1.0, 2.0, 0.5], name="mine"),
+        metrics.PrecisionAtRecall(0.5, name="mine"),
+        metrics.RecallAtPrecision(0.5, name="mine"),
+        metrics.SensitivityAtSpecificity(0.5, class_id=1, name="mine"),
+        metrics.SpecificityAtSensitivity(0.5, name="mine"),
+        metrics.TruePositives(name="mine"),
+        metrics.TrueNegatives([0.25, 0.75], name="mine"),
+        metrics.FalsePositives(name="mine"),
+        metrics.FalseNegatives(0.25, name="mine"),
         metrics.Precision([0.25, 0.75], name="precision"),
         metrics.Recall(0.25, name="mine"),
+        metrics.Recall(top_k=2, class_id=1, name="mine"),
+        metrics.F1Score(threshold=0.3),
+        metrics.FBetaScore("macro", beta=2.0),
+        metrics.ConfusionMatrix(),
+        metrics.MatthewsCorrelationCoefficient(),
+        metrics.CohensKappa("quadratic"),
+        metrics.IoU(3, [0, 2], sparse_y_pred=False, name="mine"),
+        metrics.MeanIoU(3, sparse_y_pred=False, ignore_class=0, name="mine"),
+        metrics.BinaryIoU((1,), threshold=0.4, name="mine"),
+        metrics.OneHotIoU(3, [0], name="mine"),
+        metrics.OneHotMeanIoU(3, name="mine"),
+        metrics.Mean(),
+        metrics.Sum(name="mine"),
     ],
     optimizers: [
         SGD(0.1),
@@ -251,13 +355,29 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         optimizers.AdamW(0.01, weight_decay=0.01, global_clipnorm=3.0),
         optimizers.Adam(schedules.CosineDecay(0.1, 100)),
     ],
-    regularizers: [regularizers.L1(0.1), regularizers.L2(0.2), regularizers.L1L2(0.1, 0.2)],
+    regularizers: [
+        regularizers.L1(0.1),
+        regularizers.L2(0.2),
+        regularizers.L1L2(0.1, 0.2),
+        regularizers.OrthogonalRegularizer(0.3),
+        regularizers.OrthogonalRegularizer(0.3, mode="columns"),
+    ],
+    constraints: [
+        constraints.MaxNorm(0.5),
+        constraints.MaxNorm(0.5, axis=1),
+        constraints.NonNeg(),
+        constraints.UnitNorm(),
+        constraints.UnitNorm(axis=[0, 1]),
+        constraints.MinMaxNorm(0.3, 0.6, rate=0.5),
+    ],
     schedules: [
         schedules.ExponentialDecay(0.1, 4, 0.5, staircase=True),
         schedules.InverseTimeDecay(0.1, 10, 0.5),
         schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
         schedules.PolynomialDecay(0.1, 4, 0.01, 2.0, cycle=True),
         schedules.CosineDecay(0.1, 3, 0.1, warmup_target=0.2, warmup_steps=2),
+        schedules.CosineDecayRestarts(0.1, 2, 1.5, 0.8, 0.1),
+        schedules.OneCycle(0.1, 6, 0.5, "linear", 5.0, 10.0, three_phase=True),
     ],
 }
 CALLBACKS: dict[type, Callable[..., callbacks.Callback]] = {
@@ -280,6 +400,9 @@ BASES = {
     activations.ActivationFunction,
     activations.BuiltinActivation,
     callbacks.Callback,
+    constraints.BuiltinConstraint,
+    constraints.Constraint,
+    constraints.NormConstraint,
     initializers.Initializer,
     initializers.RandomInitializer,
     layers.Layer,
@@ -302,7 +425,7 @@ def public_classes(module: ModuleType) -> set[type]:
         cls
         for name, cls in vars(module).items()
         if inspect.isclass(cls)
-        and (cls.__module__ + ".").startswith(module.__name__ + ".")
+        and f"{cls.__module__}.".startswith(f"{module.__name__}.")
         and issubclass(cls, tuple(BASES))
         and not name.startswith("_")
     } - (BASES | CONTAINERS)
@@ -337,6 +460,7 @@ def test_a_class_without_example_is_noticed():
 
 OBJECTS = [(module, example) for module, examples in EXAMPLES.items() for example in examples]
 MADE_OF_FUNCTIONS = (metrics.MeanMetricWrapper,)
+OF_VALUES = (metrics.Mean, metrics.Sum)
 DESCRIBED = [
     pytest.param(module, example, id=label(example))
     for module, example in OBJECTS
@@ -429,11 +553,11 @@ class Setup:
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(4)
-        outputs = self.model().output_shape[1]
+        width = self.model().output_shape[1] // self.loss.outputs_per_target
         x = rng.normal(0, 0.5, size=(ROWS, *self.input_shape))
         if self.indices:
             x = rng.integers(0, 3, size=x.shape).astype(np.float64)
-        return x, self.targets(rng, (ROWS, outputs))
+        return x, self.targets(rng, (ROWS, width))
 
 
 def layer_setup(case: LayerCase) -> Setup:
@@ -443,11 +567,12 @@ def layer_setup(case: LayerCase) -> Setup:
 
 
 def activation_setup(activation: activations.ActivationFunction) -> Setup:
-    return Setup(lambda: [Dense(4, activation), Dense(3), Activation(activation), Dense(2)])
+    return Setup(lambda: [Dense(4, activation), Dense(4), Activation(activation), Dense(2)])
 
 
 def loss_setup(case: LossCase) -> Setup:
-    stack = lambda: [Dense(4, "tanh"), Dense(3, case.activation)]  # noqa: E731
+    outputs = 3 * case.loss.outputs_per_target
+    stack = lambda: [Dense(4, "tanh"), Dense(outputs, case.activation)]  # noqa: E731
     return Setup(stack, loss=case.loss, targets=case.targets)
 
 
@@ -464,6 +589,7 @@ def dense_setup(optimizer: optimizers.Optimizer | None = None, **options: Any) -
     return Setup(stack, optimizer=optimizer or SGD(0.1))
 
 
+COUNTED = [metric for metric in EXAMPLES[metrics] if not isinstance(metric, OF_VALUES)]
 DIFFERENTIABLE = [a for a in EXAMPLES[activations] if not isinstance(a, activations.Step)]
 SMOOTH_SETUPS = {
     **{f"{label(case.layer)}-{case.parameters}": layer_setup(case) for case in LAYERS},
@@ -473,10 +599,11 @@ SMOOTH_SETUPS = {
 }
 SETUPS = {
     **SMOOTH_SETUPS,
-    **{label(metric): metric_setup(metric) for metric in EXAMPLES[metrics]},
+    **{label(metric): metric_setup(metric) for metric in COUNTED},
     **{label(optimizer): dense_setup(optimizer) for optimizer in EXAMPLES[optimizers]},
     **{label(i): dense_setup(kernel_initializer=i) for i in EXAMPLES[initializers]},
     **{label(schedule): dense_setup(SGD(schedule)) for schedule in EXAMPLES[schedules]},
+    **{label(c): dense_setup(kernel_constraint=c) for c in EXAMPLES[constraints]},
 }
 
 
@@ -561,6 +688,21 @@ def test_gradient_through_the_whole_model(setup, engine):
     np.testing.assert_allclose(gradient, expected, rtol=RTOL, atol=1e-9)
 
 
+@pytest.mark.parametrize("setup", SMOOTH_SETUPS.values(), ids=list(SMOOTH_SETUPS))
+def test_a_model_can_be_checked_and_diagnosed_and_stays_as_it_is(setup):
+    model = setup.model()
+    x, y = setup.data()
+    before = model.get_weights()
+    assert check_gradients(model, x, y, elements=5).passed
+    diagnosis = model.diagnose(x, y)
+    assert np.isfinite(diagnosis.loss)
+    names = [layer.name for layer in diagnosis.layers]
+    assert names == [layer.name for layer in model.layers if layer.name in names]
+    assert {layer.name for layer in model.layers if layer.weights} <= set(names)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("setup", SETUPS.values(), ids=list(SETUPS))
 def test_no_gradient_no_change(setup, engine):
@@ -576,7 +718,8 @@ def test_no_gradient_no_change(setup, engine):
     model.train_on_batch(x, y, sample_weight=np.zeros(ROWS))
     for old, new, parameter in zip(before, model.get_weights(), model.weights, strict=True):
         if parameter.trainable and not penalised:
-            assert np.array_equal(old, new) == (parameter.regularizer is None)
+            held = parameter.regularizer is not None or parameter.constraint is not None
+            assert np.array_equal(old, new) == (not held)
 
 
 # Layers
@@ -618,6 +761,13 @@ class TestLayers:
         with pytest.raises(ValueError, match="got"):
             layer.set_weights([*values, np.zeros(1)])
 
+    def test_it_can_be_drawn(self, case):
+        pytest.importorskip("matplotlib")
+        model = layer_setup(case).model()
+        for detail in ("auto", "blocks"):
+            assert plotting.network_diagram(model, detail=detail).texts
+        assert plotting.weight_histograms(model).patches
+
     def test_name_shape_and_trainable_are_part_of_the_config(self, case):
         if isinstance(case.layer, Input):
             assert case.layer.get_config() == {"name": "example", "shape": [5]}
@@ -647,7 +797,7 @@ class TestActivations:
                 )
 
     def test_it_takes_any_array_and_leaves_it_alone(self, example, dtype):
-        x = np.random.default_rng(6).normal(size=(4, 6)).astype(dtype)
+        x = np.random.default_rng(6).normal(size=(4, 8)).astype(dtype)
         x.flags.writeable = False
         before = x.copy()
         expected = example(np.ascontiguousarray(x[::-1, ::2]))
@@ -668,7 +818,7 @@ def loss_data(case: LossCase) -> tuple[np.ndarray, np.ndarray]:
     """Return targets and predictions such as the loss expects."""
     rng = np.random.default_rng(7)
     y_true = case.targets(rng, (ROWS, 3))
-    y_pred = rng.normal(0, 2, size=(ROWS, 3))
+    y_pred = rng.normal(0, 2, size=(ROWS, 3 * case.loss.outputs_per_target))
     return y_true, activations.get(case.activation)(y_pred)
 
 
@@ -685,8 +835,11 @@ class TestLosses:
     def test_weights_of_samples_multiply(self, case):
         y_true, y_pred = loss_data(case)
         weights = np.random.default_rng(8).uniform(0, 2, size=ROWS)
-        arguments = (*losses.as_rows(y_true, y_pred, case.loss.sparse)[:2], case.loss.kernel)
-        options = kernel_options(case.loss)
+        arguments = (
+            *losses.as_rows(y_true, y_pred, case.loss.sparse, case.loss)[:2],
+            case.loss.kernel,
+        )
+        options = case.loss.kernel_options()
         total = float(weights @ kernels.loss_forward(*arguments, **options))
         assert case.loss(y_true, y_pred, sample_weight=weights) == pytest.approx(total / ROWS)
         plain = kernels.loss_backward(*arguments, **options)
@@ -707,16 +860,18 @@ class TestLosses:
 
     def test_the_perfect_prediction_is_the_minimum(self, case):
         y_true, y_pred = loss_data(case)
-        least = case.loss(y_true, case.best(y_true))
+        best = case.best(y_true)
+        least = case.loss(y_true, best)
         assert least < case.loss(y_true, y_pred)
         rng = np.random.default_rng(9)
-        low, high = (-40, 40) if case.loss.from_logits or case.targets is real else (0, 1)
+        low = -40 if case.activation in ("linear", "tanh") else 0
+        high = 1 if case.activation in ("sigmoid", "softmax") else 40
         for size in (1e-3, 0.1, 1.0):
-            moved = case.best(y_true) + size * rng.normal(size=(ROWS, 3))
+            moved = best + size * rng.normal(size=best.shape)
             assert least <= case.loss(y_true, np.clip(moved, low, high))
 
     def test_samples_do_not_feel_each_other(self, case):
-        y_true, y_pred = losses.as_rows(*loss_data(case), case.loss.sparse)[:2]
+        y_true, y_pred = losses.as_rows(*loss_data(case), case.loss.sparse, case.loss)[:2]
         whole = case.loss.backward(y_true, y_pred)
         for i in range(ROWS):
             alone = case.loss.backward(y_true[i : i + 1], y_pred[i : i + 1])
@@ -725,20 +880,18 @@ class TestLosses:
     @pytest.mark.parametrize("dtype", DTYPES)
     def test_values_and_gradients_have_the_type_of_the_predictions(self, case, dtype):
         given, predictions = loss_data(case)
-        y_true, y_pred, _ = losses.as_rows(given, predictions.astype(dtype), case.loss.sparse)
+        y_true, y_pred, _ = losses.as_rows(
+            given, predictions.astype(dtype), case.loss.sparse, case.loss
+        )
         values, gradient = case.loss.forward(y_true, y_pred), case.loss.backward(y_true, y_pred)
-        assert (values.shape, gradient.shape) == ((ROWS,), (ROWS, 3))
+        assert (values.shape, gradient.shape) == ((ROWS,), y_pred.shape)
         assert values.dtype == gradient.dtype == dtype
-
-
-def kernel_options(loss: losses.Loss) -> dict[str, Any]:
-    return {name: getattr(loss, name) for name in ("from_logits", "label_smoothing", "delta")}
 
 
 # Metrics
 
 
-@each(metrics)
+@pytest.mark.parametrize("example", COUNTED, ids=label)
 class TestMetrics:
     def test_alone_it_is_what_evaluate_returns(self, example):
         setup = metric_setup(example)
@@ -747,7 +900,7 @@ class TestMetrics:
             model = setup.model(engine=engine)
             expected = fresh(example)(y, model.predict(x, verbose=0))
             _, value = model.evaluate(x, y, batch_size=7, verbose=0)
-            np.testing.assert_allclose(value, expected, rtol=1e-12)
+            np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-15)
 
     def test_it_forgets_between_two_evaluations(self, example):
         setup = metric_setup(example)
@@ -857,15 +1010,31 @@ def test_initial_weights_are_those_of_the_initializer(example, dtype):
 @pytest.mark.parametrize("engine", ENGINES)
 @each(regularizers)
 def test_the_penalty_is_added_to_the_loss(example, engine):
-    setup = dense_setup(kernel_regularizer=example, bias_regularizer=example)
+    of_matrices = isinstance(example, regularizers.OrthogonalRegularizer)
+    of_bias = regularizers.L2(0.1) if of_matrices else example
+    setup = dense_setup(kernel_regularizer=example, bias_regularizer=of_bias)
     x, y = setup.data()
     model = setup.model(engine=engine)
     error = losses.MeanSquaredError()(y, model.predict(x, verbose=0))
     kernel, bias = model.get_weights()[:2]
-    expected = error + example(kernel) + example(bias)
+    expected = error + example(kernel) + of_bias(bias)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
     assert model.train_on_batch(x, y) == pytest.approx(expected)
     assert example(np.zeros((2, 3))) == 0.0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@each(constraints)
+def test_weights_are_constrained_after_each_step(example, engine):
+    setup = dense_setup(kernel_constraint=example)
+    x, y = setup.data()
+    free, held = dense_setup().model(engine=engine), setup.model(engine=engine)
+    for model in (free, held):
+        model.train_on_batch(x, y)
+    kernel, *others = free.get_weights()
+    constrained, *unconstrained = held.get_weights()
+    np.testing.assert_allclose(constrained, example(kernel), rtol=1e-12)
+    np.testing.assert_array_equal(flat(unconstrained), flat(others))
 
 
 # Callbacks

@@ -30,8 +30,9 @@ def make_program(widths, dtype, names, seed=0, dropout=0.0, regularizer=None, bi
     """Return a program of dense layers, all of its parameters drawn from `seed`."""
     ops, parameters = [], []
     for i, name in enumerate(names):
-        kernel = Parameter("kernel", (widths[i], widths[i + 1]), regularizer)
-        shift = Parameter("bias", (widths[i + 1],)) if bias else None
+        units = 2 * widths[i + 1] if name == "glu" else widths[i + 1]
+        kernel = Parameter("kernel", (widths[i], units), regularizer)
+        shift = Parameter("bias", (units,)) if bias else None
         parameters += [kernel] if shift is None else [kernel, shift]
         ops.append(DenseOp(widths[i], widths[i + 1], kernel, shift, activations.get(name)))
         if dropout and i + 1 < len(names):
@@ -53,6 +54,8 @@ def make_data(rng, rows, inputs, width, dtype, kind, weighted=False):
     x = rng.normal(size=(rows, inputs)).astype(dtype)
     if kind == "labels":
         y = rng.integers(0, width, size=rows).astype(np.int32)
+    elif kind == "positive":
+        y = rng.uniform(0.2, 2, size=(rows, width)).astype(dtype)
     elif kind == "binary":
         y = rng.integers(0, 2, size=(rows, width)).astype(dtype)
     else:
@@ -166,14 +169,136 @@ def test_training_with_every_activation(isa, dtype, name):
     )
 
 
+OPTIONS = [
+    activations.ReLU(0.2, 1.5, 0.25),
+    activations.LeakyReLU(-0.4),
+    activations.ELU(0.6),
+    activations.CELU(0.6),
+    activations.Squareplus(0.5),
+    activations.SoftShrink(0.2),
+    activations.HardShrink(0.3),
+    activations.Threshold(0.1, -0.2),
+]
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("activation", OPTIONS, ids=repr)
+def test_training_with_options(isa, dtype, activation):
+    data = make_data(np.random.default_rng(5), 53, 6, 4, dtype, "real")
+    assert_same_training(
+        dtype,
+        lambda: make_program((6, 19, 9, 4), dtype, (activation, activation, "tanh")),
+        data,
+        losses.get("mean_squared_error"),
+        None,
+        optimizers.SGD(0.01),
+        16,
+    )
+
+
+class Pairs(activations.ActivationFunction):
+    """x and -x beside each other, above zero: twice as wide."""
+
+    name = "pairs"
+
+    def forward(self, x):
+        return np.maximum(np.hstack([x, -x]), 0)
+
+    def backward(self, grad, x, y):
+        positive, negative = np.hsplit(grad * (y > 0), 2)
+        return positive - negative
+
+    def output_width(self, inputs):
+        return 2 * inputs
+
+
+def make_reshaping(dtype):
+    """A program with activations on their own, which change the width, wherever they can be."""
+    first = Parameter("kernel", (19, 34))
+    second = Parameter("kernel", (17, 6))
+    ParameterBlock([first, second], np.dtype(dtype))
+    rng = np.random.default_rng(0)
+    for p in (first, second):
+        p.assign(rng.normal(size=p.shape) / np.sqrt(p.shape[0]))
+    glu, pairs, tanh = activations.glu, Pairs(), activations.tanh
+    ops = [
+        ActivationOp(38, 19, glu),
+        DenseOp(19, 34, first, None, activations.mish),
+        ActivationOp(34, 68, pairs),
+        ActivationOp(68, 34, glu),
+        ActivationOp(34, 34, tanh),
+        DropoutOp(34, 34, 0.2, seed=3),
+        ActivationOp(34, 17, glu),
+        ActivationOp(17, 17, activations.sparsemax),
+        DenseOp(17, 12, second, None, pairs),
+        ActivationOp(12, 6, glu),
+        ActivationOp(6, 3, glu),
+    ]
+    return Program(ops, 38, np.dtype(dtype))
+
+
+def test_ops_refuse_widths_that_are_not_theirs():
+    kernel, glu = Parameter("kernel", (6, 8)), activations.glu
+    with pytest.raises(ValueError, match="must have 6 inputs and 4 outputs, got 6 and 8"):
+        DenseOp(6, 8, kernel, None, glu)
+    with pytest.raises(ValueError, match="must have 6 inputs and 8 outputs, got 6 and 4"):
+        DenseOp(6, 4, kernel, None, activations.relu)
+    with pytest.raises(ValueError, match="must have 6 inputs and 3 outputs, got 6 and 6"):
+        ActivationOp(6, 6, glu)
+
+
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("rows", [0, 1, 13, 97, 200])
+def test_forward_through_activations_that_change_the_width(isa, dtype, rows):
+    x = np.random.default_rng(12).normal(size=(rows, 38)).astype(dtype)
+    before = x.copy()
+    np.testing.assert_allclose(
+        outputs(NativeEngine, make_reshaping(dtype), x),
+        outputs(ReferenceEngine, make_reshaping(dtype), x),
+        rtol=FORWARD[dtype],
+        atol=FORWARD[dtype],
+    )
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_training_through_activations_that_change_the_width(isa, dtype, batch_size):
+    data = make_data(np.random.default_rng(13), 53, 38, 3, dtype, "real")
+    optimizer = optimizers.SGD(0.05, momentum=0.9)
+    loss = losses.get("mean_squared_error")
+    assert_same_training(
+        dtype, lambda: make_reshaping(dtype), data, loss, None, optimizer, batch_size, ordered=False
+    )
+
+
 LOSSES = [
     (losses.MeanSquaredError(), "linear", None, "real"),
     (losses.MeanAbsoluteError(), "linear", None, "real"),
     (losses.Huber(delta=0.7), "linear", None, "real"),
+    (losses.MeanAbsolutePercentageError(), "linear", None, "positive"),
+    (losses.MeanSquaredLogarithmicError(), "softplus", None, "positive"),
+    (losses.LogCosh(), "linear", None, "real"),
+    (losses.QuantileLoss(0.8), "linear", None, "real"),
+    (losses.CosineSimilarity(), "tanh", None, "real"),
+    (losses.Poisson(), "softplus", None, "positive"),
+    (losses.Tweedie(1.3), "softplus", None, "positive"),
+    (losses.Tweedie(log_link=True), "linear", None, "positive"),
+    (losses.GaussianNLL(full=True), "linear", None, "real"),
     (losses.Hinge(), "tanh", None, "binary"),
+    (losses.SquaredHinge(), "tanh", None, "binary"),
+    (losses.CategoricalHinge(), "linear", None, "binary"),
+    (losses.PerceptronLoss(), "linear", None, "binary"),
+    (losses.KLDivergence(), "softmax", None, "binary"),
     (losses.BinaryCrossentropy(label_smoothing=0.1), "sigmoid", "sigmoid", "binary"),
     (losses.BinaryCrossentropy(), "sigmoid", None, "binary"),
     (losses.BinaryCrossentropy(from_logits=True), "linear", None, "binary"),
+    (losses.BinaryFocalCrossentropy(True, label_smoothing=0.1), "sigmoid", "sigmoid", "binary"),
+    (losses.BinaryFocalCrossentropy(gamma=1.5), "sigmoid", None, "binary"),
+    (losses.BinaryFocalCrossentropy(from_logits=True), "linear", None, "binary"),
+    (losses.CategoricalFocalCrossentropy(label_smoothing=0.1), "softmax", "softmax", "binary"),
+    (losses.CategoricalFocalCrossentropy(gamma=1.5), "softmax", None, "binary"),
+    (losses.CategoricalFocalCrossentropy(from_logits=True), "linear", None, "binary"),
     (losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax", "softmax", "binary"),
     (losses.CategoricalCrossentropy(), "softmax", None, "binary"),
     (losses.CategoricalCrossentropy(from_logits=True), "linear", None, "binary"),
@@ -194,11 +319,14 @@ LOSSES = [
 def test_training_with_every_loss(dtype, loss, activation, head, kind, weighted, width):
     if width == 1 and activation == "softmax":
         pytest.skip("a softmax of one column is constant")
+    if width == 1 and loss.kernel == "cosine_similarity":
+        pytest.skip("the direction of one column is constant but for rounding")
+    outputs = width * loss.outputs_per_target
     data = make_data(np.random.default_rng(6), 50, 6, width, dtype, kind, weighted)
     names = ("sparse_categorical_accuracy",) if kind == "labels" else ("mse", "mae")
     assert_same_training(
         dtype,
-        lambda: make_program((6, 11, width), dtype, ("relu", activation)),
+        lambda: make_program((6, 11, outputs), dtype, ("relu", activation)),
         data,
         loss,
         head,
@@ -345,6 +473,43 @@ def test_activation_loss_and_metric_written_in_python(weighted):
         ordered=False,
         names=("auc", "precision", "mae"),
     )
+
+
+class FirstAndSecond(losses.Loss):
+    """Of two outputs for each target."""
+
+    outputs_per_target = 2
+
+    def forward(self, y_true, y_pred):
+        first, second = np.split(y_pred, 2, axis=1)
+        return np.mean((first - y_true) ** 2 + (second + y_true) ** 2, axis=1)
+
+    def backward(self, y_true, y_pred):
+        first, second = np.split(y_pred, 2, axis=1)
+        return 2 * np.concatenate([first - y_true, second + y_true], axis=1) / y_true.shape[1]
+
+
+@pytest.mark.parametrize("loss", [losses.GaussianNLL(), FirstAndSecond()])
+@pytest.mark.parametrize("names", [("mae",), ("auc", "mse")])
+def test_targets_narrower_than_the_output(isa, loss, names):
+    data = make_data(np.random.default_rng(12), 30, 4, 3, "float64", "binary", True)
+    assert_same_training(
+        "float64",
+        lambda: make_program((4, 7, 6), "float64", ("tanh", "sigmoid")),
+        data,
+        loss,
+        None,
+        optimizers.SGD(0.01),
+        8,
+        ordered=False,
+        names=names,
+    )
+    for engine in ENGINES:
+        program = make_program((4, 3), "float64", ("linear",))
+        optimizer = optimizers.SGD(0.01)
+        state = OptimizerState(program.layout, optimizer.slot_values)
+        with pytest.raises(ValueError, match="needs 2 outputs for each target, got 3 outputs"):
+            engine(program).trainer(Objective(loss, None, ()), optimizer.rule(), state, 8)
 
 
 class Raises(Cube):

@@ -452,11 +452,22 @@ def test_a_block_of_another_dtype_is_refused_and_left_alone():
     model = Sequential([Input((6,)), shared])
     expected = model.predict(X)
     block = Residual([shared, Dense(6)])
-    with pytest.raises(ValueError, match="float32 and cannot serve a model of float64"):
+    with pytest.raises(ValueError, match="built in float32 and cannot serve a model of float64"):
         Sequential([Input((6,)), block], dtype="float64")
     assert not block.built
     assert not block.layers[1].built
     np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_a_layer_within_a_block_may_decide_the_dtype():
+    def stack(*layers):
+        return [Input((6,)), *layers, Residual([Residual([Dense(6, name="d", dtype="float64")])])]
+
+    assert Sequential(stack()).dtype == "float64"
+    with pytest.raises(ValueError, match="'d' was made with dtype='float64' and cannot serve"):
+        Sequential(stack(), dtype="float32")
+    with pytest.raises(ValueError, match="'d' was made with dtype='float64' and cannot serve"):
+        Sequential(stack(Dense(6, dtype="float32")))
 
 
 def test_a_layer_in_two_places_is_refused():

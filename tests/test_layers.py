@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import _naming, initializers, layers, regularizers
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Layer
+from fastnn import _naming, activations, initializers, layers, regularizers
+from fastnn.engines import ENGINES
+from fastnn.layers import (
+    ELU,
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Softmax,
+)
 from fastnn.models import Sequential
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
 from fastnn.utils import set_random_seed
@@ -129,6 +141,70 @@ class TestActivation:
     def test_linear_is_nothing(self):
         assert Activation("linear").lower((None, 3)) == []
 
+    def test_of_another_width(self):
+        model = Sequential([Input((6,)), Dense(8), Activation("glu"), Activation("glu")])
+        assert [layer.output_shape for layer in model.layers] == [(None, 8), (None, 4), (None, 2)]
+        assert model.predict(np.ones((3, 6)), verbose=0).shape == (3, 2)
+        assert model.count_params() == 56
+
+    def test_that_refuses_the_width(self):
+        with pytest.raises(ValueError, match="must be even, got 5; make it 6"):
+            Dense(5, activation="glu")
+        with pytest.raises(ValueError, match="must be even, got 5; make it 6"):
+            Sequential([Input((5,)), Activation("glu")])
+
+
+class TestActivationsWithParameters:
+    def test_names_are_those_of_keras(self, fresh_names):
+        names = [layer.name for layer in (ReLU(), LeakyReLU(), ELU(), Softmax())]
+        assert names == ["re_lu", "leaky_re_lu", "elu", "softmax"]
+
+    def test_defaults_are_those_of_keras(self):
+        assert ReLU(name="a").get_config() == {
+            "name": "a",
+            "trainable": True,
+            "max_value": None,
+            "negative_slope": 0.0,
+            "threshold": 0.0,
+        }
+        assert LeakyReLU().negative_slope == 0.3
+        assert ELU().alpha == 1.0
+        assert Softmax().axis == -1
+
+    def test_values(self):
+        x = np.array([[-2.0, 0.5, 1.5, 9.0]])
+        cases = [
+            (ReLU(6.0, 0.5, 1.0), [-1.5, -0.25, 1.5, 6.0]),
+            (LeakyReLU(), [-0.6, 0.5, 1.5, 9.0]),
+            (ELU(2.0), [2 * np.expm1(-2.0), 0.5, 1.5, 9.0]),
+            (Softmax(), activations.softmax(x)[0]),
+        ]
+        for layer, expected in cases:
+            model = Sequential([Input((4,)), layer], dtype="float64")
+            np.testing.assert_allclose(model(x), [expected], rtol=1e-14)
+
+    def test_become_one_with_a_dense_layer(self):
+        model = Sequential([Input((3,)), Dense(2), LeakyReLU(0.5, name="slope")])
+        fused = Sequential([Input((3,)), Dense(2, activations.LeakyReLU(0.5))])
+        fused.set_weights(model.get_weights())
+        x = np.random.default_rng(0).normal(size=(5, 3))
+        np.testing.assert_array_equal(model.predict(x), fused.predict(x))
+
+    @pytest.mark.parametrize(
+        ("make_layer", "message"),
+        [
+            (lambda: ReLU(max_value=-1.0), "max_value must be"),
+            (lambda: ReLU(negative_slope=-0.1), "negative_slope must be"),
+            (lambda: ReLU(threshold=-1.0), "threshold must be"),
+            (lambda: LeakyReLU(-0.1), "negative_slope must be"),
+            (lambda: ELU(np.nan), "alpha must be"),
+            (lambda: Softmax(axis=0), "axis must be -1 or 1"),
+        ],
+    )
+    def test_out_of_range(self, make_layer, message):
+        with pytest.raises(ValueError, match=message):
+            make_layer()
+
 
 class TestDropout:
     def test_lowers_to_one_op(self):
@@ -216,6 +292,62 @@ class TestBuild:
         Sequential([layer])
         with pytest.raises(ValueError, match=r"'d' was built in float32 .* float64"):
             Sequential([layer], dtype="float64")
+
+    def test_a_layer_decides_the_dtype_of_its_model(self):
+        model = Sequential([Dense(3, input_dim=2), Dense(4, dtype="float64"), Dense(1)])
+        assert model.dtype == "float64"
+        assert {w.dtype for w in model.get_weights()} == {np.dtype("float64")}
+        assert model(np.ones((1, 2))).dtype == np.float64
+        assert [layer.dtype for layer in model.layers] == ["float64"] * 3
+        model = Sequential([Activation("relu", dtype=np.float64)])
+        assert model.dtype == "float64"
+        model.pop()
+        assert model.dtype == "float32"
+
+    def test_a_layer_added_to_a_model_without_weights_decides_too(self):
+        model = Sequential([Dense(3)])
+        assert model.dtype == "float32"
+        assert model.layers[0].dtype is None
+        model.add(Dense(2, dtype="float64"))
+        model.build((None, 2))
+        assert model.dtype == model.layers[0].dtype == "float64"
+
+    def test_a_built_layer_brings_its_dtype_along(self):
+        layer = Dense(3, input_dim=2)
+        Sequential([layer], dtype="float64")
+        assert Sequential([layer, Dense(1)]).dtype == "float64"
+
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_layers_that_contradict_each_other_or_the_model_are_refused(self, engine):
+        message = r"'d' was made with dtype='float64' and cannot serve a model of float32"
+        wide = Dense(3, name="d", dtype="float64")
+        with pytest.raises(ValueError, match=message):
+            Sequential([Dense(3, dtype="float32"), wide], engine=engine)
+        with pytest.raises(ValueError, match=message):
+            Sequential([wide], dtype="float32", engine=engine)
+        built = Sequential([Dense(3, input_dim=2)], engine=engine)
+        with pytest.raises(ValueError, match=message):
+            built.add(wide)
+        assert len(built.layers) == 1
+        assert built(np.ones((1, 2), np.float32)).shape == (1, 3)
+        with pytest.raises(ValueError, match=message):
+            layers.build_layers([wide], (None, 2), np.dtype(np.float32))
+        assert not wide.built
+
+    def test_the_dtype_is_part_of_the_config_where_it_was_given(self):
+        layer = Dense(3, dtype="float64", input_dim=2)
+        assert layer.get_config()["dtype"] == "float64"
+        assert Dense.from_config(layer.get_config()).dtype == "float64"
+        assert "dtype" not in Dense(3).get_config()
+        model = Sequential([layer, Dense(2)])
+        twin = Sequential.from_config(model.get_config())
+        assert twin.dtype == "float64"
+        assert twin.get_config() == model.get_config()
+
+    @pytest.mark.parametrize("dtype", ["float16", int, "double precision"])
+    def test_other_types_are_refused(self, dtype):
+        with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64'"):
+            Dense(3, dtype=dtype)
 
     def test_base_class_asks_for_an_implementation(self):
         with pytest.raises(NotImplementedError, match="Layer must implement compute_output_shape"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from fastnn import (
     activations,
+    constraints,
     initializers,
     losses,
     metrics,
@@ -17,7 +19,11 @@ from fastnn import (
 )
 from fastnn._registry import Configurable, Registry, real
 
-NAMED = [activations, initializers, losses, metrics, optimizers, regularizers]
+NAMED = [activations, constraints, initializers, losses, metrics, optimizers, regularizers]
+
+
+def needs_arguments(cls):
+    return any(p.default is p.empty for p in inspect.signature(cls).parameters.values())
 
 
 @pytest.mark.parametrize("module", NAMED)
@@ -25,6 +31,10 @@ class TestGet:
     def test_knows_every_entry_by_name_and_class_name(self, module):
         for name, entry in module._registry.entries.items():
             cls = entry if isinstance(entry, type) else type(entry)
+            if needs_arguments(cls):
+                with pytest.raises(TypeError, match=r"says too little|missing"):
+                    module.get(name)
+                continue
             assert type(module.get(name)) is cls
             assert type(module.get(cls.__name__)) is cls
             assert type(module.get(cls)) is cls
@@ -56,6 +66,7 @@ class TestGet:
         (initializers, "glorot_unifrom", "Did you mean 'glorot_uniform'"),
         (regularizers, "l3", "Did you mean 'l2'|Did you mean 'l1'"),
         (metrics, "acuracy", "'binary_accuracy'"),
+        (constraints, "maxnorm", "Did you mean 'MaxNorm'|Did you mean 'max_norm'"),
     ],
 )
 def test_unknown_name_names_the_near_ones(module, typo, meant):
@@ -69,7 +80,8 @@ def test_unknown_name_names_the_near_ones(module, typo, meant):
         (activations, "subclass ActivationFunction"),
         (losses, "subclass Loss"),
         (initializers, "Subclass Initializer"),
-        (regularizers, "L1, L2 or L1L2"),
+        (regularizers, "Subclass Regularizer"),
+        (constraints, "Subclass Constraint"),
     ],
 )
 def test_plain_function_is_refused_with_advice(module, advice):

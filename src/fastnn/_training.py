@@ -23,6 +23,7 @@ from fastnn.program import (
     DenseOp,
     Engine,
     Objective,
+    Op,
     OptimizerState,
     Parameter,
     Program,
@@ -119,7 +120,7 @@ class Compiled:
         made = self._parameters == program.parameters
         slots = 0 if made else len(self.optimizer.slot_values)
         check_memory(_needed(program, capacity, slots), "training")
-        objective = Objective(self.loss, _head(self.loss, program), self.metrics)
+        objective = Objective(self.loss, head_of(self.loss, program), self.metrics)
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
     def cached_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
@@ -161,7 +162,7 @@ def _check_names(chosen: Sequence[Metric]) -> None:
             )
 
 
-def _head(loss: Loss, program: Program) -> str | None:
+def head_of(loss: Loss, program: Program) -> str | None:
     """Return the activation of the program's last op, if it fuses with `loss`."""
     last = program.ops[-1] if program.ops else None
     if not isinstance(last, DenseOp | ActivationOp):
@@ -171,9 +172,14 @@ def _head(loss: Loss, program: Program) -> str | None:
 
 def _needed(program: Program, capacity: int, slots: int) -> int:
     """Return the bytes of gradients, slots and, for each row, values and their gradients."""
-    widths = program.inputs + sum(op.outputs for op in program.ops)
+    widths = program.inputs + sum(_width(op) for op in program.ops)
     numbers = (1 + slots) * program.layout.size + 2 * capacity * widths
     return numbers * program.dtype.itemsize
+
+
+def _width(op: Op) -> int:
+    """Return the columns of an op's result, before its activation if there are more."""
+    return max(op.outputs, op.kernel.shape[1]) if isinstance(op, DenseOp) else op.outputs
 
 
 def require_gradient(program: Program) -> None:

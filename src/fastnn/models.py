@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
     from fastnn.callbacks import Callback
+    from fastnn.diagnosis import Diagnosis
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
     from fastnn.optimizers import Optimizer
@@ -60,8 +61,9 @@ class Sequential(FastCall):
         Default: ``sequential``, ``sequential_1``, ...
     trainable : bool, default True
         Whether training changes the weights of the layers.
-    dtype : {"float32", "float64"}, default "float32"
-        Type of weights and computation.
+    dtype : {"float32", "float64"}, optional
+        Type of weights and computation. Default: that which layers were made with, else
+        ``"float32"``.
     engine : {"native", "reference"}, optional
         What runs the model. Default: the environment variable ``FASTNN_ENGINE``, else
         ``"native"``.
@@ -104,10 +106,11 @@ class Sequential(FastCall):
         *,
         name: str | None = None,
         trainable: bool = True,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         engine: str | None = None,
     ) -> None:
-        self._dtype = _validation.float_dtype(dtype)
+        self._given_dtype = None if dtype is None else _validation.float_dtype(dtype)
+        self._dtype = self._common_dtype(())
         self._engine_class = get_engine(engine)
         self._layers: list[Layer] = []
         self._input: Input | None = None
@@ -156,8 +159,8 @@ class Sequential(FastCall):
         TypeError
             If it is no layer.
         ValueError
-            If its name is taken, an `Input` does not come first, or it cannot take the output
-            of the layers below.
+            If its name is taken, an `Input` does not come first, it cannot take the output of
+            the layers below, or has a dtype other than the model's.
         """
         if not isinstance(layer, Layer):
             raise TypeError(
@@ -176,6 +179,9 @@ class Sequential(FastCall):
             )
         layers.check_each_once([*self._layers, layer])
         self._check_addition(layer)
+        dtype = self._common_dtype([*self._layers, layer])
+        layers.check_dtype(layer, dtype)
+        self._dtype = dtype
         if not self._trainable:
             layer.trainable = False
         self._layers.append(layer)
@@ -190,6 +196,11 @@ class Sequential(FastCall):
         if shape is not None:
             _output_shapes([*self._layers, layer], shape)
 
+    def _common_dtype(self, stack: Sequence[Layer]) -> np.dtype:
+        """Return the dtype that the model was given, or the first of its layers that has one."""
+        given = (np.dtype(layer.dtype) for layer in stack if layer.dtype is not None)
+        return self._given_dtype or next(given, np.dtype(np.float32))
+
     def pop(self) -> Layer:
         """Take the last layer off and return it.
 
@@ -202,6 +213,7 @@ class Sequential(FastCall):
             raise IndexError("the model has no layers to take off")
         self._discard_program()
         layer = self._layers.pop()
+        self._dtype = self._common_dtype(self._layers)
         if not self._layers:
             self._built_shape = None
         return layer
@@ -786,6 +798,64 @@ class Sequential(FastCall):
         loop = _training.Loop(self, trainer, compiled.metrics, callbacks)
         return loop.evaluate(data, size)
 
+    def diagnose(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Diagnosis:
+        """Look at how signals and gradients fare in this model, and say what is conspicuous.
+
+        All rows go forward and back once, as in the first training step (dropout is active), in
+        float64, through a copy of the model; the model stays as it is. A few hundred rows are
+        enough.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        Diagnosis
+            Print it to read it. Its ``layers`` have the figures of each layer, its ``findings``
+            say in words what is conspicuous:
+
+            - vanishing or exploding gradients: those of a layer's outputs are, in the mean of
+              their sizes, less than 1e-3 or more than 1e3 times those of the last layer;
+            - dead units: 40 per cent or more of a layer's units are off on every row, as a ReLU
+              is whose input is never positive;
+            - saturation: half of a hidden layer's outputs or more are within a hundredth of the
+              bounds of their sigmoid, tanh or the like.
+
+            `fastnn.plotting.gradient_flow` and `fastnn.plotting.dead_units` draw it.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError, MemoryError
+            As in `evaluate`; ValueError also if an activation has no gradient.
+
+        References
+        ----------
+        X. Glorot and Y. Bengio (2010). Understanding the difficulty of training deep feedforward
+        neural networks. AISTATS, 249-256.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> from fastnn.layers import Dense
+        >>> fastnn.utils.set_random_seed(0)
+        >>> x, y = np.random.default_rng(0).normal(size=(50, 4)), np.zeros(50)
+        >>> model = Sequential([Dense(8, "relu", input_dim=4, name="hidden"), Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> model.diagnose(x, y).findings
+        ()
+        >>> model.layers[0].bias = np.repeat([-100.0, 0.0], 4)
+        >>> model.diagnose(x, y).findings[0]  # doctest: +ELLIPSIS
+        'hidden: 50% of units are dead on these data; try leaky_relu, elu or he_normal, ...'
+        """
+        from fastnn.diagnosis import diagnose
+
+        return diagnose(self, x, y, sample_weight)
+
     # Predicting
 
     def _predict(
@@ -937,7 +1007,7 @@ def _append(ops: list[Op], op: Op) -> None:
         and isinstance(last, DenseOp)
         and layers.is_identity(last.activation)
     ):
-        ops[-1] = replace(last, activation=op.activation)
+        ops[-1] = replace(last, activation=op.activation, outputs=op.outputs)
     else:
         ops.append(op)
 

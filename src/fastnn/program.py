@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
     from fastnn.regularizers import Regularizer
@@ -52,6 +53,8 @@ class Parameter:
         Penalty added to the training loss.
     trainable : bool, default True
         Whether training may change it. Read when a trainer is made.
+    constraint : Constraint, optional
+        What the values are held to after each step of training.
     statistic : bool, default False
         Whether it is no weight to be optimised, but follows the data or is fixed.
 
@@ -67,11 +70,13 @@ class Parameter:
         shape: tuple[int, ...],
         regularizer: Regularizer | None = None,
         trainable: bool = True,
+        constraint: Constraint | None = None,
         statistic: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
         self.regularizer = regularizer
+        self.constraint = constraint
         self.statistic = statistic
         self.trainable = self.renewed = False
         self.set_trainable(trainable)
@@ -190,13 +195,20 @@ class ParameterBlock:
 
 @dataclass(frozen=True, eq=False)
 class DenseOp:
-    """``y = activation(x @ kernel + bias)``."""
+    """``y = activation(x @ kernel + bias)``.
+
+    `outputs` is the width of y: that of the kernel, if the activation does not change it.
+    """
 
     inputs: int
     outputs: int
     kernel: Parameter
     bias: Parameter | None
     activation: ActivationFunction
+
+    def __post_init__(self) -> None:
+        inputs, units = self.kernel.shape
+        _check_widths(self, inputs, self.activation.output_width(units))
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -205,12 +217,15 @@ class DenseOp:
 
 @dataclass(frozen=True, eq=False)
 class ActivationOp:
-    """``y = activation(x)``, row by row where the activation is a softmax."""
+    """``y = activation(x)``, row by row where the activation looks at whole rows."""
 
     inputs: int
     outputs: int
     activation: ActivationFunction
     parameters: tuple[Parameter, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_widths(self, self.inputs, self.activation.output_width(self.inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +323,15 @@ WHOLE_BATCH = frozenset({"batch_normalization"})
 def training_only(op: Op) -> bool:
     """Whether `op` passes on its input unchanged in inference."""
     return isinstance(op, DropoutOp) or (isinstance(op, LayerOp) and op.kernel in TRAINING_ONLY)
+
+
+def _check_widths(op: DenseOp | ActivationOp, inputs: int, outputs: int) -> None:
+    """Raise if an op claims other widths than those that engines would find."""
+    if (op.inputs, op.outputs) != (inputs, outputs):
+        raise ValueError(
+            f"{type(op).__name__} with {op.activation!r} must have {inputs} inputs and {outputs} "
+            f"outputs, got {op.inputs} and {op.outputs}"
+        )
 
 
 class Program:

@@ -20,9 +20,11 @@ from fastnn.layers._layer import (
     Shape,
     assign_weights,
     build_layers,
+    check_dtype,
     check_each_once,
     every_layer,
 )
+from fastnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
 from fastnn.layers.core import Activation, Dense, Flatten, Input, Reshape, is_identity
 from fastnn.layers.embedding import CategoricalEmbedding, Embedding
 from fastnn.layers.normalization import (
@@ -45,6 +47,7 @@ from fastnn.layers.residual import Residual
 from fastnn.layers.units import Maxout, PReLU
 
 _CLASSES: tuple[type[Layer], ...] = (
+    ELU,
     Activation,
     ActivityRegularization,
     AlphaDropout,
@@ -58,18 +61,22 @@ _CLASSES: tuple[type[Layer], ...] = (
     GaussianNoise,
     Input,
     LayerNormalization,
+    LeakyReLU,
     Maxout,
     Normalization,
     PReLU,
+    ReLU,
     RMSNormalization,
     Rescaling,
     Reshape,
     Residual,
     SimpleRNN,
+    Softmax,
     UnitNormalization,
 )
 
 __all__ = [
+    "ELU",
     "Activation",
     "ActivityRegularization",
     "AlphaDropout",
@@ -84,18 +91,22 @@ __all__ = [
     "Input",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Maxout",
     "Normalization",
     "PReLU",
     "RMSNormalization",
+    "ReLU",
     "Rescaling",
     "Reshape",
     "Residual",
     "Shape",
     "SimpleRNN",
+    "Softmax",
     "UnitNormalization",
     "assign_weights",
     "build_layers",
+    "check_dtype",
     "check_each_once",
     "deserialize",
     "every_layer",

@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+cdef enum:
+    MOST_OPTIONS = 3           # that an activation takes
+
 cdef extern from "c/fastnn.h" nogil:
     ctypedef enum fnn_activation:
         FNN_LINEAR
@@ -18,16 +21,46 @@ cdef extern from "c/fastnn.h" nogil:
         FNN_HARD_SIGMOID
         FNN_EXPONENTIAL
         FNN_STEP
+        FNN_BOUNDED_RELU
+        FNN_RELU6
+        FNN_HARD_TANH
+        FNN_HARD_SILU
+        FNN_CELU
+        FNN_MISH
+        FNN_LOG_SIGMOID
+        FNN_SQUAREPLUS
+        FNN_TANH_SHRINK
+        FNN_SOFT_SHRINK
+        FNN_HARD_SHRINK
+        FNN_THRESHOLD
+        FNN_SPARSE_PLUS
+        FNN_SPARSE_SIGMOID
         FNN_SOFTMAX
         FNN_LOG_SOFTMAX
+        FNN_SPARSEMAX
+        FNN_GLU
 
     ctypedef enum fnn_loss:
         FNN_MEAN_SQUARED_ERROR
         FNN_MEAN_ABSOLUTE_ERROR
+        FNN_MEAN_ABSOLUTE_PERCENTAGE_ERROR
+        FNN_MEAN_SQUARED_LOGARITHMIC_ERROR
         FNN_HUBER
+        FNN_LOG_COSH
+        FNN_QUANTILE_LOSS
+        FNN_POISSON
+        FNN_TWEEDIE
         FNN_HINGE
+        FNN_SQUARED_HINGE
+        FNN_PERCEPTRON_LOSS
+        FNN_KL_DIVERGENCE
         FNN_BINARY_CROSSENTROPY
+        FNN_BINARY_FOCAL_CROSSENTROPY
+        FNN_COSINE_SIMILARITY
+        FNN_GAUSSIAN_NLL
+        FNN_CATEGORICAL_HINGE
         FNN_CATEGORICAL_CROSSENTROPY
+        FNN_CATEGORICAL_FOCAL_CROSSENTROPY
         FNN_SPARSE_CATEGORICAL_CROSSENTROPY
 
     ctypedef enum fnn_metric:
@@ -59,7 +92,7 @@ cdef extern from "c/fastnn.h" nogil:
         const void *bias
         fnn_epilogue epilogue
         fnn_activation activation
-        double alpha
+        const double *options
         const void *saved
         int64_t saved_row
         int64_t whole_m
@@ -75,11 +108,20 @@ cdef extern from "c/fastnn.h" nogil:
         uint64_t seed, step
         int64_t first_row
 
-    ctypedef struct fnn_loss_args:
-        fnn_loss kind
+    ctypedef struct fnn_loss_options:
         int from_logits
         double label_smoothing
         double delta
+        double quantile
+        double power
+        int log_link
+        int full
+        int apply_class_balancing
+        double alpha, gamma
+
+    ctypedef struct fnn_loss_args:
+        fnn_loss kind
+        fnn_loss_options options
         int64_t rows, columns
         const void *predictions
         int64_t predictions_row
@@ -152,6 +194,14 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t (*room_of_row)(const fnn_layer *) noexcept nogil
         int64_t (*room_besides)(const fnn_layer *) noexcept nogil
 
+    ctypedef struct fnn_vectors:
+        int64_t count, length
+        const void *w
+        int64_t vector, element
+        void *units
+        int64_t units_row
+        double *norms
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -160,12 +210,16 @@ cdef extern from "c/fastnn.h" nogil:
         void (*gemm)(const fnn_gemm *) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
         void (*row_dots)(int64_t, int64_t, const void *, const void *, int64_t, void *) noexcept nogil
-        void (*activate)(fnn_activation, double, int64_t, const void *, void *) noexcept nogil
+        void (*activate)(
+            fnn_activation, const double *, int64_t, const void *, void *) noexcept nogil
         void (*activate_gradient)(
-            fnn_activation, double, int64_t, const void *, const void *, void *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
-        void (*softmax_gradient)(
-            int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
+            fnn_activation, const double *, int64_t, const void *, const void *,
+            void *) noexcept nogil
+        void (*activate_rows)(
+            fnn_activation, int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
+        void (*activate_rows_gradient)(
+            fnn_activation, int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *,
+            int64_t) noexcept nogil
         double (*loss)(const fnn_loss_args *) noexcept nogil
         double (*metric)(const fnn_metric_args *) noexcept nogil
         void (*update)(const fnn_update *) noexcept nogil
@@ -181,6 +235,13 @@ cdef extern from "c/fastnn.h" nogil:
         void (*clip)(int64_t, double, void *) noexcept nogil
         void (*penalise)(int64_t, double, double, const void *, void *) noexcept nogil
         int (*all_finite)(int64_t, const void *) noexcept nogil
+        void (*min_max_norm)(
+            int64_t, int64_t, int64_t, double, double, double, void *) noexcept nogil
+        void (*non_neg)(int64_t, void *) noexcept nogil
+        void (*unit_vectors)(const fnn_vectors *) noexcept nogil
+        double (*pair_signs)(int64_t, int64_t, int64_t, void *, int64_t) noexcept nogil
+        void (*orthogonal_gradient)(
+            const fnn_vectors *, int64_t, int64_t, double, const void *, void *) noexcept nogil
 
     ctypedef struct fnn_isa:
         const char *name
@@ -191,3 +252,4 @@ cdef extern from "c/fastnn.h" nogil:
     const fnn_isa fnn_isas[]
 
     int fnn_saves_input(fnn_activation)
+    int fnn_takes_options(fnn_activation)

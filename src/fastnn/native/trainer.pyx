@@ -6,7 +6,8 @@ product above it is stored. The input's gradient is worked out no further down t
 parameter that is trained.
 
 An exception, an interrupt for one, drops the step that is being computed and leaves everything as
-the last finished one left it: nothing but the update changes parameters, and nothing raises there.
+the last finished one left it: nothing but the update and the constraints after it change
+parameters, and nothing raises there but constraints written in Python, before which a copy is made.
 """
 
 cimport numpy as np
@@ -34,11 +35,17 @@ from fastnn.native.ops cimport (
     heed_signals,
     padded_row,
 )
+from fastnn.native.orthogonal cimport (
+    Orthogonal,
+    begin_orthogonal,
+    orthogonal_block,
+    prepare_orthogonal,
+)
 from fastnn.native.team cimport *
 
 import numpy
 
-from fastnn._checks import user_gradients
+from fastnn._checks import LOSS_DEFAULTS, check_orthogonal, target_width, user_gradients
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
@@ -64,11 +71,26 @@ cdef struct Range:
     char *gradient
     void *slots[2]
 
+cdef enum PenaltyKind:
+    L1_L2
+    ORTHOGONAL
+    OWN_PENALTY
+
 cdef struct Penalty:
+    PenaltyKind kind
     int64_t size
     double l1, l2
+    Orthogonal orthogonal
+    int own                    # number of the Python regularizer
     char *values
     char *gradient
+
+# Columns are held to norms between two bounds, or all numbers to at least 0.
+cdef struct Constraint:
+    bint of_norms
+    int64_t rows, columns
+    double low, high, rate
+    char *values
 
 # The data of an epoch, and the rows of them that a step is working on.
 cdef struct Batch:
@@ -109,6 +131,7 @@ cdef class Trainer:
     cdef list arrays           # keeps everything alive that the structs point into
     cdef const fnn_kernels *table
     cdef int64_t itemsize, capacity, inputs, outputs
+    cdef int64_t width         # of targets; metrics compare them with as many outputs
     # A batch
     cdef int64_t input_row
     cdef char *x
@@ -129,6 +152,13 @@ cdef class Trainer:
     cdef double *sums          # of the step under way: the loss, then the metrics
     cdef Penalty *penalties
     cdef int penalty_count
+    cdef object gradient_buffer
+    cdef list own_penalties    # (parameter, regularizer) of those written in Python
+    cdef Constraint *constraints
+    cdef int constraint_count
+    cdef list own_constraints  # parameters with a constraint that has to be called
+    cdef int own_constraint_count
+    cdef list backups          # of what an update changes: (array, copy)
     cdef Range *ranges         # runs of trainable parameters, for the update
     cdef int range_count
     cdef Range *trainables     # one by one, for clipping
@@ -142,6 +172,7 @@ cdef class Trainer:
         self.metrics = NULL
         self.sums = NULL
         self.penalties = NULL
+        self.constraints = NULL
         self.ranges = NULL
         self.trainables = NULL
 
@@ -149,6 +180,7 @@ cdef class Trainer:
         free(self.metrics)
         free(self.sums)
         free(self.penalties)
+        free(self.constraints)
         free(self.ranges)
         free(self.trainables)
 
@@ -157,6 +189,8 @@ cdef class Trainer:
         self.ops = Ops(program, training=True, head=objective.head)
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
         self.inputs, self.outputs = program.inputs, program.outputs
+        loss = objective.loss
+        self.width = target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.capacity = min(<int64_t>capacity, self._part_rows())
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = 3 * flops_per_row(program)
@@ -194,7 +228,7 @@ cdef class Trainer:
         cdef Op *op
         self.input_row = widest
         self.x = self._allocate(self.capacity * self.input_row)
-        self.targets = self._allocate(self.capacity * self.outputs)
+        self.targets = self._allocate(self.capacity * self.width)
         labels = numpy.zeros(self.capacity, numpy.int32)
         self.arrays.append(labels)
         self.labels = <int32_t *>address(labels)
@@ -203,7 +237,7 @@ cdef class Trainer:
             op = &self.ops.items[i]
             op.y = self._allocate(self.capacity * op.row)
             op.z = op.y
-            if op.kind == CUSTOM or fnn_saves_input(op.activation):
+            if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
                 op.z = self._allocate(self.capacity * op.row)
             if op.kind == LAYER:
                 op.layer.room = self._allocate(self._room(op))
@@ -233,6 +267,7 @@ cdef class Trainer:
         """Gradients in one buffer of the program's layout."""
         cdef int i
         cdef char *gradients = self._allocate(self.program.layout.size)
+        self.gradient_buffer = self.arrays[-1]
         self.all_gradients = gradients
         cdef Op *op
         for i in range(self.ops.count):
@@ -246,6 +281,7 @@ cdef class Trainer:
                 self._point_to_gradients(op, own, self.ops.parameters[i])
         self._list_trainables(gradients)
         self._list_penalties(gradients)
+        self._list_constraints()
         return 0
 
     cdef size_t _gradient_of(self, char *gradients, parameter) except 0:
@@ -304,18 +340,68 @@ cdef class Trainer:
             p for p in self.program.parameters if p.trainable and p.regularizer is not None
         ]
         cdef Penalty *penalty
+        self.own_penalties = []
         self.penalties = <Penalty *>calloc(max(len(penalised), 1), sizeof(Penalty))
         if self.penalties == NULL:
             raise MemoryError("no memory for the list of penalties")
         for parameter in penalised:
             penalty = &self.penalties[self.penalty_count]
             penalty.size = parameter.size
-            penalty.l1, penalty.l2 = parameter.regularizer.l1, parameter.regularizer.l2
             penalty.values = address(parameter.array)
             penalty.gradient = (
                 gradients + <int64_t>self.program.layout.offsets[parameter] * self.itemsize
             )
+            self._plan_penalty(penalty, parameter)
             self.penalty_count += 1
+        return 0
+
+    cdef int _plan_penalty(self, Penalty *penalty, parameter) except -1:
+        regularizer = parameter.regularizer
+        if regularizer.kernel == "l1_l2":
+            penalty.kind = L1_L2
+            penalty.l1, penalty.l2 = regularizer.l1, regularizer.l2
+        elif regularizer.kernel == "orthogonal":
+            check_orthogonal(parameter.array, regularizer.factor, regularizer.mode)
+            penalty.kind = ORTHOGONAL
+            self.arrays += prepare_orthogonal(
+                &penalty.orthogonal, parameter.shape, self.program.dtype, regularizer.factor,
+                regularizer.mode,
+            )
+        else:
+            penalty.kind = OWN_PENALTY
+            penalty.own = len(self.own_penalties)
+            self.own_penalties.append((parameter, regularizer))
+        return 0
+
+    cdef int _list_constraints(self) except -1:
+        """Constraints that have a kernel, and those that have to be called."""
+        constrained = [
+            p for p in self.program.parameters if p.trainable and p.constraint is not None
+        ]
+        self.own_constraints = [p for p in constrained if p.constraint.kernel is None]
+        self.own_constraint_count = len(self.own_constraints)
+        self.constraints = <Constraint *>calloc(max(len(constrained), 1), sizeof(Constraint))
+        if self.constraints == NULL:
+            raise MemoryError("no memory for the list of constraints")
+        for parameter in constrained:
+            if parameter.constraint.kernel is not None:
+                self._add_constraint(&self.constraints[self.constraint_count], parameter)
+                self.constraint_count += 1
+        self.backups = []
+        if self.own_constraints:
+            changed = [p.array for p in self.program.parameters if p.trainable]
+            self.backups = [(array, array.copy()) for array in changed + list(self.state.slots)]
+        return 0
+
+    cdef int _add_constraint(self, Constraint *c, parameter) except -1:
+        options = parameter.constraint.options
+        c.of_norms = parameter.constraint.kernel == "min_max_norm"
+        c.rows = parameter.shape[0]
+        c.columns = parameter.size // c.rows
+        c.low = options.get("min_value", 0.0)
+        c.high = options.get("max_value", 1.0)
+        c.rate = options.get("rate", 1.0)
+        c.values = address(parameter.array)
         return 0
 
     cdef int _plan_backward(self) except -1:
@@ -350,8 +436,9 @@ cdef class Trainer:
         if self.custom_loss:
             return 0
         self.loss.kind = LOSS_CODES[loss.kernel]
-        self.loss.from_logits = loss.from_logits or self.objective.head is not None
-        self.loss.label_smoothing, self.loss.delta = loss.label_smoothing, loss.delta
+        self.loss.options = {**LOSS_DEFAULTS, **loss.kernel_options()}
+        if self.objective.head is not None:
+            self.loss.options.from_logits = True
         self.loss.columns = self.outputs
         self.loss.predictions, self.loss.predictions_row = self.predictions, self.predictions_row
         if self.objective.head is not None:
@@ -457,7 +544,7 @@ cdef class Trainer:
         if order == NULL:
             batch.x, batch.x_row = batch.all_x + first * self.inputs * self.itemsize, self.inputs
             batch.labels = <const int32_t *>batch.all_y + first
-            batch.targets = batch.all_y + first * self.outputs * self.itemsize
+            batch.targets = batch.all_y + first * self.width * self.itemsize
             batch.weights = NULL
             if batch.all_weights != NULL:
                 batch.weights = batch.all_weights + first * self.itemsize
@@ -469,8 +556,8 @@ cdef class Trainer:
             for i in range(batch.rows):
                 self.labels[i] = (<const int32_t *>batch.all_y)[order[i]]
         else:
-            shared_gather(self.table, batch.rows, self.outputs, batch.all_y, order, self.targets,
-                              self.outputs)
+            shared_gather(self.table, batch.rows, self.width, batch.all_y, order, self.targets,
+                              self.width)
         batch.labels, batch.targets, batch.weights = self.labels, self.targets, NULL
         if batch.all_weights != NULL:
             shared_gather(self.table, batch.rows, 1, batch.all_weights, order, self.weights, 1)
@@ -501,7 +588,10 @@ cdef class Trainer:
         self._pass(batch, order, start, True, iteration)
         self._add_penalties(batch.whole, True)
         self._clip()
+        if self.own_constraint_count:
+            self._back_up()
         self._update(hyper)
+        self._constrain()
         self._renew_statistics()
         self._commit(batch)
         return 0
@@ -532,7 +622,6 @@ cdef class Trainer:
                     self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
             elif op.kind == CUSTOM:
-                self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
             elif op.kind == LAYER:
                 self._layer(op, batch, x, x_row, training, iteration)
@@ -562,7 +651,7 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.c, g.c_row = op.z if keep_input else op.y, op.row
         g.bias, g.saved = op.bias, NULL
-        g.activation, g.alpha = op.activation, op.alpha
+        g.activation, g.options = op.activation, op.options
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
         cdef bint long_rows = op.outputs > DIRECT_VECTORS * self.table.vector_width
         if long_rows and rows > DIRECT_TILES * self.table.tile_rows:
@@ -572,7 +661,7 @@ cdef class Trainer:
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
         if keep_input:
-            shared_activate(self.table, op.activation, op.alpha, rows * op.row, op.z, op.y)
+            shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
         return 0
 
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
@@ -611,7 +700,7 @@ cdef class Trainer:
             return self._take_custom_loss(batch, gradient)
         self.loss.rows = batch.rows
         self.loss.targets = NULL if batch.sparse else batch.targets
-        self.loss.targets_row = self.outputs
+        self.loss.targets_row = self.width
         self.loss.labels = batch.labels if batch.sparse else NULL
         self.loss.weights = batch.weights
         self.loss.gradient = gradient
@@ -621,7 +710,7 @@ cdef class Trainer:
 
     cdef int _take_custom_loss(self, Batch *batch, char *gradient) except -1 with gil:
         loss = self.objective.loss
-        truth, predictions = self._batch_arrays(batch)
+        truth, predictions = self._batch_arrays(batch, self.outputs)
         weights = 1.0
         if batch.weights != NULL:
             weights = self.ops.matrix(batch.weights, batch.rows, 1, 1)
@@ -633,12 +722,11 @@ cdef class Trainer:
                          self.predictions_row)
         return 0
 
-    cdef _batch_arrays(self, Batch *batch):
-        """Copies of the batch's targets and predictions, for Python code."""
-        predictions = self.ops.matrix(self.predictions, batch.rows, self.outputs,
-                                      self.predictions_row)
+    cdef _batch_arrays(self, Batch *batch, int64_t outputs):
+        """Copies of the batch's targets and first `outputs` predictions, for Python code."""
+        predictions = self.ops.matrix(self.predictions, batch.rows, outputs, self.predictions_row)
         if not batch.sparse:
-            truth = self.ops.matrix(batch.targets, batch.rows, self.outputs, self.outputs)
+            truth = self.ops.matrix(batch.targets, batch.rows, self.width, self.width)
             return truth, predictions
         truth = numpy.empty(batch.rows, numpy.int32)
         memcpy(address(truth), batch.labels, batch.rows * sizeof(int32_t))
@@ -647,10 +735,10 @@ cdef class Trainer:
     cdef int _take_metrics(self, Batch *batch) except -1 nogil:
         cdef fnn_metric_args args
         cdef int i
-        args.rows, args.columns, args.values = batch.rows, self.outputs, NULL
+        args.rows, args.columns, args.values = batch.rows, self.width, NULL
         args.predictions, args.predictions_row = self.predictions, self.predictions_row
         args.targets = NULL if batch.sparse else batch.targets
-        args.targets_row = self.outputs
+        args.targets_row = self.width
         args.labels = batch.labels
         for i in range(self.metric_count):
             if self.metrics[i].native:
@@ -661,7 +749,7 @@ cdef class Trainer:
         return 0
 
     cdef int _update_python_metric(self, Batch *batch, int i) except -1 with gil:
-        truth, predictions = self._batch_arrays(batch)
+        truth, predictions = self._batch_arrays(batch, self.width)
         self.objective.metrics[i].update_state(truth, predictions)
         return 0
 
@@ -672,14 +760,44 @@ cdef class Trainer:
         cdef int i
         for i in range(self.penalty_count):
             p = &self.penalties[i]
-            if p.l1 != 0:
-                penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
-            if p.l2 != 0:
-                penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
-            if gradients:
-                self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+            if p.kind == ORTHOGONAL:
+                penalty += self._orthogonal_penalty(p, gradients)
+            elif p.kind == OWN_PENALTY:
+                penalty += self._own_penalty(p, gradients)
+            else:
+                penalty += self._l1_l2_penalty(p, gradients)
         self.sums[0] += penalty * rows
         return 0
+
+    cdef double _l1_l2_penalty(self, const Penalty *p, bint gradients) noexcept nogil:
+        cdef double penalty = 0
+        if p.l1 != 0:
+            penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
+        if p.l2 != 0:
+            penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
+        if gradients:
+            self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+        return penalty
+
+    cdef double _orthogonal_penalty(self, Penalty *p, bint gradients) except? -1 nogil:
+        cdef double penalty = 0
+        cdef int64_t first = 0
+        begin_orthogonal(&p.orthogonal, p.values)
+        while first < p.orthogonal.vectors.count:
+            penalty += orthogonal_block(&p.orthogonal, first, p.gradient if gradients else NULL)
+            heed_signals(p.orthogonal.block_flops)
+            first += p.orthogonal.block
+        return penalty
+
+    cdef double _own_penalty(self, const Penalty *p, bint gradients) except? -1 with gil:
+        parameter, regularizer = self.own_penalties[p.own]
+        cdef double penalty = regularizer(parameter.value)
+        if gradients:
+            slope = numpy.array(regularizer.gradient(parameter.value), self.program.dtype)
+            check_returned(slope, parameter, f"{type(regularizer).__name__}.gradient")
+            gradient = self.program.layout.view(self.gradient_buffer, parameter)
+            gradient += slope
+        return penalty
 
     # Backward
 
@@ -696,7 +814,8 @@ cdef class Trainer:
             x, x_row = batch.x, batch.x_row
             if i > 0:
                 x, x_row = self.ops.items[i - 1].y, self.ops.items[i - 1].row
-            self._backward_through_activation(op, batch, gradient, iteration)
+            self._backward_through_activation(op, batch, x, x_row, gradient,
+                                              self.gradients[1 - turn], iteration)
             if op.kind == DENSE:
                 self._backward_to_parameters(op, batch, x, x_row, gradient)
                 if i > self.lowest:
@@ -711,6 +830,8 @@ cdef class Trainer:
                 turn = 1 - turn
             elif op.kind == ADD:
                 memcpy(op.held, gradient, batch.rows * op.row * self.itemsize)
+            elif op.inputs != op.outputs:
+                turn = 1 - turn
             if i > self.lowest:
                 self._add_held(i, batch.rows, self.gradients[turn])
         return 0
@@ -774,31 +895,39 @@ cdef class Trainer:
             if self.ops.items[i].kind == LAYER and self.ops.items[i].steps.renew != NULL:
                 self.ops.items[i].steps.renew(&self.ops.items[i].layer)
 
-    cdef int _backward_through_activation(self, Op *op, const Batch *batch, char *gradient,
+    cdef int _backward_through_activation(self, Op *op, const Batch *batch, const char *x,
+                                          int64_t x_row, char *gradient, char *other,
                                           uint64_t iteration) except -1 nogil:
-        """Turn the gradient at an op's output, in place, into that before its activation."""
-        cdef int64_t rows = batch.rows
+        """Turn the gradient at an op's output into that before its activation.
+
+        It is done in place, or into the `other` buffer where the activation changes the width.
+        """
+        cdef int64_t rows = batch.rows, below_row = padded_row(op.inputs, self.itemsize)
+        cdef bint from_input = fnn_saves_input(op.activation)
         if op.kind == DROPOUT:
             self._dropout(op, batch, gradient, op.row, gradient, iteration)
         elif op.kind == CUSTOM:
-            self._custom_backward(op, rows, gradient)
+            self._custom_backward(op, rows, x, x_row, gradient,
+                                  gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation >= FNN_SOFTMAX:
-            self.table.softmax_gradient(rows, op.outputs, gradient, op.row, op.y, op.row, gradient,
-                                        op.row, op.activation == FNN_LOG_SOFTMAX)
+            self.table.activate_rows_gradient(
+                op.activation, rows, op.inputs, gradient, op.row,
+                x if from_input else op.y, x_row if from_input else op.row,
+                gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
-            shared_activate_gradient(self.table, op.activation, op.alpha, rows * op.row, gradient,
-                                     op.z, gradient)
+            shared_activate_gradient(self.table, op.activation, op.options, rows * op.row,
+                                     gradient, op.z, gradient)
         return 0
 
-    cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
+    cdef int _custom_backward(self, Op *op, int64_t rows, const char *x, int64_t x_row,
+                              const char *gradient, char *out, int64_t out_row) except -1 with gil:
         activation = self.ops.customs[op.custom]
         result = activation.backward(
             self.ops.matrix(gradient, rows, op.outputs, op.row),
-            self.ops.matrix(op.z, rows, op.outputs, op.row),
+            self.ops.matrix(x, rows, op.inputs, x_row),
             self.ops.matrix(op.y, rows, op.outputs, op.row),
         )
-        return self.ops.put(result, f"{activation.name}.backward", gradient, rows, op.outputs,
-                            op.row)
+        return self.ops.put(result, f"{activation.name}.backward", out, rows, op.inputs, out_row)
 
     cdef int _backward_to_parameters(self, Op *op, const Batch *batch, const char *x,
                                      int64_t x_row, const char *gradient) except -1 nogil:
@@ -811,7 +940,8 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, 1, x_row
         g.b, g.b_row, g.b_panel = gradient, op.row, self.table.panel_width
         g.c, g.c_row = op.kernel_gradient, op.outputs
-        g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+        g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
+        g.activation, g.options = FNN_LINEAR, NULL
         self.ops.product(&g)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,
@@ -830,7 +960,7 @@ cdef class Trainer:
         g.c, g.c_row = out, below.row
         g.bias = NULL
         g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
-        g.activation, g.alpha = below.activation, below.alpha
+        g.activation, g.options = below.activation, below.options
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
@@ -838,7 +968,7 @@ cdef class Trainer:
                                        char *out) except -1 nogil:
         shared_row_dots(self.table, op.inputs, op.outputs, gradient, op.kernel, op.outputs, out)
         if below.gradient_fused:
-            shared_activate_gradient(self.table, below.activation, below.alpha, op.inputs, out,
+            shared_activate_gradient(self.table, below.activation, below.options, op.inputs, out,
                                      below.z, out)
         return heed_signals(2.0 * op.inputs * op.outputs)
 
@@ -872,3 +1002,46 @@ cdef class Trainer:
             u.n, u.parameter = self.ranges[i].size, self.ranges[i].values
             u.gradient, u.slots = self.ranges[i].gradient, self.ranges[i].slots
             shared_update(self.table, &u)
+
+    cdef int _constrain(self) except -1 nogil:
+        """Hold the parameters that have just been updated to their constraints."""
+        cdef Constraint *c
+        cdef int i
+        for i in range(self.constraint_count):
+            c = &self.constraints[i]
+            if c.of_norms:
+                shared_min_max_norm(self.table, c.rows, c.columns, c.low, c.high, c.rate, c.values)
+            else:
+                shared_non_neg(self.table, c.rows * c.columns, c.values)
+        if self.own_constraint_count:
+            self._constrain_in_python()
+        return 0
+
+    cdef int _back_up(self) except -1 with gil:
+        """Copy what the update is going to change."""
+        for array, copy in self.backups:
+            copy[...] = array
+        return 0
+
+    cdef int _constrain_in_python(self) except -1 with gil:
+        """Call the constraints that have no kernel; take the update back if one of them raises."""
+        try:
+            for parameter in self.own_constraints:
+                values = numpy.array(parameter.constraint(parameter.value), self.program.dtype)
+                check_returned(values, parameter, type(parameter.constraint).__name__)
+                parameter.array[...] = values
+        except BaseException:
+            for array, copy in self.backups:
+                array[...] = copy
+            raise
+        return 0
+
+
+cdef int check_returned(array, parameter, source) except -1:
+    """Check that what Python code returned for a parameter has its shape."""
+    if array.shape != parameter.shape:
+        raise ValueError(
+            f"{source} must return an array of shape {parameter.shape}, got {array.shape}; "
+            "correct it there"
+        )
+    return 0

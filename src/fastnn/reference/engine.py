@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._checks import UPDATES, check_name, user_gradients
+from fastnn._checks import UPDATES, check_name, target_width, user_gradients
 from fastnn.program import (
     WHOLE_BATCH,
     ActivationOp,
@@ -36,6 +36,7 @@ from fastnn.program import (
 )
 from fastnn.reference._arrays import ieee_arithmetic
 from fastnn.reference.activations import activation_backward, activation_forward
+from fastnn.reference.constraints import min_max_norm, non_neg
 from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
 from fastnn.reference.layers import (
@@ -48,11 +49,14 @@ from fastnn.reference.layers import (
 from fastnn.reference.losses import loss_backward, loss_forward
 from fastnn.reference.metrics import metric_values
 from fastnn.reference.optimizers import adagrad, adam, rmsprop, sgd
+from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
 
 if TYPE_CHECKING:
     from fastnn.activations import ActivationFunction
 
 UPDATE_KERNELS = dict(zip(UPDATES, (sgd, rmsprop, adagrad, adam), strict=True))
+
+CONSTRAINT_KERNELS: dict[str, Any] = {"min_max_norm": min_max_norm, "non_neg": non_neg}
 
 Gradients = dict[Parameter, np.ndarray]
 
@@ -90,6 +94,32 @@ class Record:
     y: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One way forward and back through a program, as in a training step.
+
+    Attributes
+    ----------
+    records : list of Record
+        In the order of the ops.
+    scores : ndarray
+        What the loss is taken of: the output, or the logits where the last op's activation is
+        fused with the loss.
+    score_gradient : ndarray
+        Gradient of the batch's loss with respect to `scores`.
+    output_gradients : list of ndarray
+        Those with respect to the output of each op; for the last one `score_gradient`.
+    gradients : dict of Parameter to ndarray
+        Those of loss and penalties, for the trainable parameters.
+    """
+
+    records: list[Record]
+    scores: np.ndarray
+    score_gradient: np.ndarray
+    output_gradients: list[np.ndarray]
+    gradients: Gradients
+
+
 class ReferenceTrainer:
     """Runs training and evaluation steps in NumPy; see `fastnn.program.Trainer`."""
 
@@ -102,6 +132,8 @@ class ReferenceTrainer:
         capacity: int,
     ) -> None:
         check_name("update kernel", rule.kernel, UPDATES)
+        loss = objective.loss
+        target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.program = program
         self.objective = objective
         self.rule = rule
@@ -157,6 +189,25 @@ class ReferenceTrainer:
                 break
         return done
 
+    # To look at a step without taking it
+
+    def trace(self, batch: Dataset) -> Trace:
+        """Go forward and back over `batch` as the next training step would; change nothing."""
+        return self._trace_back(batch, self._step_forward(batch))
+
+    def batch_loss(self, batch: Dataset) -> float:
+        """Return the loss that the next training step would have, penalties included."""
+        records = self._step_forward(batch)
+        loss = self.loss_of(batch, self._scores(batch, records)) + self._penalty()
+        return loss + activity_penalties(records) / len(batch)
+
+    def loss_of(self, batch: Dataset, scores: np.ndarray) -> float:
+        """Return the mean weighted loss of `scores`: outputs, or logits of a fused head."""
+        return total(self._loss_values(batch, scores), batch.weights) / len(batch)
+
+    def _step_forward(self, batch: Dataset) -> list[Record]:
+        return run_forward(self.program.ops, batch.x, step=self.state.iterations)
+
     def _batches(
         self, data: Dataset, order: np.ndarray | None, batch_size: int, first: int
     ) -> Iterator[Dataset]:
@@ -173,11 +224,12 @@ class ReferenceTrainer:
             yield Dataset(data.x[rows], data.y[rows], weights)
 
     def _train_step(self, batch: Dataset, values: Sequence[float]) -> None:
-        records = run_forward(self.program.ops, batch.x, step=self.state.iterations)
+        records = self._step_forward(batch)
         self._count(batch, records)
-        gradients = self._gradients(batch, records)
+        gradients = self._trace_back(batch, records).gradients
         self._clip(gradients)
         self._update(gradients, values)
+        self._constrain()
         self._renew_statistics(records)
         self._touch()
         self.state.iterations += 1
@@ -205,12 +257,11 @@ class ReferenceTrainer:
         sums = np.zeros_like(self.totals)
         values = self._loss_values(batch, self._scores(batch, records))
         sums[0] = total(values, batch.weights) + len(batch) * self._penalty()
-        sums[0] += sum(
-            activity_penalty(record.x, **record.op.options)
-            for record in records
-            if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
-        )
+        sums[0] += activity_penalties(records)
         predictions = records[-1].y if records else batch.x
+        # Where a loss takes several outputs for each target, metrics see the first of them.
+        if batch.y.ndim == 2:
+            predictions = predictions[:, : batch.y.shape[1]]
         for i, metric in enumerate(self.objective.metrics, start=1):
             if metric.kernel is None:
                 metric.update_state(read_only(batch.y), read_only(predictions))
@@ -230,12 +281,8 @@ class ReferenceTrainer:
         return records[-1].y if self.objective.head is None else records[-1].z
 
     def _loss_options(self) -> dict[str, Any]:
-        loss = self.objective.loss
-        return {
-            "from_logits": loss.from_logits or self.objective.head is not None,
-            "label_smoothing": loss.label_smoothing,
-            "delta": loss.delta,
-        }
+        options = self.objective.loss.kernel_options()
+        return options if self.objective.head is None else {**options, "from_logits": True}
 
     def _loss_values(self, batch: Dataset, scores: np.ndarray) -> np.ndarray:
         loss = self.objective.loss
@@ -258,31 +305,27 @@ class ReferenceTrainer:
         with ieee_arithmetic():
             return grad * shares[:, np.newaxis]
 
-    @ieee_arithmetic()
     def _penalty(self) -> float:
-        """Return the sum of ``l1 * sum(abs(w)) + l2 * sum(w**2)`` over the trainable parameters."""
-        penalty = 0.0
-        for parameter in self.trainable:
-            if parameter.regularizer is not None:
-                w = parameter.array.astype(np.float64)
-                penalty += parameter.regularizer.l1 * float(np.sum(np.abs(w)))
-                penalty += parameter.regularizer.l2 * float(np.sum(np.square(w)))
-        return penalty
+        """Return the sum of the penalties on the trainable parameters."""
+        return sum(penalty(p) for p in self.trainable if p.regularizer is not None)
 
     # Gradients
 
-    def _gradients(self, batch: Dataset, records: Sequence[Record]) -> Gradients:
-        """Return the gradients of loss and penalties for the trainable parameters."""
-        grad = self._loss_gradient(batch, self._scores(batch, records))
+    def _trace_back(self, batch: Dataset, records: list[Record]) -> Trace:
+        """Return the gradients of loss and penalties on the way back through `records`."""
+        scores = self._scores(batch, records)
+        grad = score_gradient = self._loss_gradient(batch, scores)
+        output_gradients: list[np.ndarray] = []
         gradients: Gradients = {}
         held: list[np.ndarray] = []
         for record in reversed(records):
+            output_gradients.append(grad)
             fused = self.objective.head is not None and record is records[-1]
             grad = run_backward(record, grad, fused, self.state.iterations, gradients, held)
         gradients = {p: gradients[p] for p in self.trainable}
         for parameter, gradient in gradients.items():
             add_penalty_gradient(parameter, gradient)
-        return gradients
+        return Trace(records, scores, score_gradient, output_gradients[::-1], gradients)
 
     @ieee_arithmetic()
     def _clip(self, gradients: Gradients) -> None:
@@ -317,6 +360,12 @@ class ReferenceTrainer:
                     for parameter, now in zip(op.parameters[-2:], moments(record.x), strict=True):
                         moving = parameter.array
                         moving[...] = momentum * moving + (1 - momentum) * now
+
+    def _constrain(self) -> None:
+        """Hold the parameters to their constraints."""
+        for parameter in self.trainable:
+            if parameter.constraint is not None:
+                constrain(parameter)
 
     def _touch(self) -> None:
         changing = [*self.trainable, *self.renewed]
@@ -363,6 +412,15 @@ def run_layer(op: Op, x: np.ndarray, step: int | None, branches: list[np.ndarray
         return dropout(x, op.rate, op.seed, step)
     assert isinstance(op, LayerOp)
     return layer_forward(op.kernel, x, *weight_arrays(op), **layer_options(op, step))
+
+
+def activity_penalties(records: Sequence[Record]) -> float:
+    """Return the sum of the penalties on activations over the rows of a batch."""
+    return sum(
+        activity_penalty(record.x, **record.op.options)
+        for record in records
+        if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
+    )
 
 
 def weight_arrays(op: LayerOp) -> list[np.ndarray | None]:
@@ -441,9 +499,10 @@ def user_gradient(op: UserOp, record: Record, grad: np.ndarray, gradients: Gradi
 def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:
     """Return ``activation(z)``, by its kernel or by the user's own `forward`."""
     if activation.builtin:
-        return activation_forward(z, activation.name, alpha=activation.alpha)
+        return activation_forward(z, activation.name, options=activation.options)
     y = activation.forward(read_only(z))
-    return returned(y, z.shape, z.dtype, f"{type(activation).__name__}.forward")
+    shape = (len(z), activation.output_width(z.shape[1]))
+    return returned(y, shape, z.dtype, f"{type(activation).__name__}.forward")
 
 
 def activation_gradient(
@@ -451,18 +510,51 @@ def activation_gradient(
 ) -> np.ndarray:
     """Return the gradient with respect to `z`, by kernel or by the user's own `backward`."""
     if activation.builtin:
-        return activation_backward(grad, z, y, activation.name, alpha=activation.alpha)
+        return activation_backward(grad, z, y, activation.name, options=activation.options)
     result = activation.backward(read_only(grad), read_only(z), read_only(y))
     return returned(result, z.shape, z.dtype, f"{type(activation).__name__}.backward")
 
 
 @ieee_arithmetic()
+def penalty(parameter: Parameter) -> float:
+    """Return the penalty of a parameter's regularizer."""
+    regularizer: Any = parameter.regularizer
+    if regularizer.kernel == "l1_l2":
+        w = parameter.array.astype(np.float64)
+        l1, l2 = float(np.sum(np.abs(w))), float(np.sum(np.square(w)))
+        return regularizer.l1 * l1 + regularizer.l2 * l2
+    if regularizer.kernel == "orthogonal":
+        options = {"factor": regularizer.factor, "mode": regularizer.mode}
+        return orthogonal_penalty(parameter.array, **options)
+    return float(regularizer(parameter.value))
+
+
+@ieee_arithmetic()
 def add_penalty_gradient(parameter: Parameter, gradient: np.ndarray) -> None:
-    """Add ``2 * l2 * w + l1 * sign(w)`` to `gradient`, in place."""
-    if parameter.regularizer is not None:
-        w = parameter.array
-        gradient += 2 * float(parameter.regularizer.l2) * w
-        gradient += float(parameter.regularizer.l1) * np.sign(w)
+    """Add the gradient of a parameter's penalty, if it has one, to `gradient`, in place."""
+    regularizer: Any = parameter.regularizer
+    w = parameter.value
+    if regularizer is None:
+        return
+    if regularizer.kernel == "l1_l2":
+        gradient += 2 * float(regularizer.l2) * w
+        gradient += float(regularizer.l1) * np.sign(w)
+    elif regularizer.kernel == "orthogonal":
+        gradient += orthogonal_gradient(w, factor=regularizer.factor, mode=regularizer.mode)
+    else:
+        source = f"{type(regularizer).__name__}.gradient"
+        gradient += returned(regularizer.gradient(w), w.shape, w.dtype, source)
+
+
+def constrain(parameter: Parameter) -> None:
+    """Hold a parameter to its constraint, in place."""
+    constraint: Any = parameter.constraint
+    w = parameter.array
+    if constraint.kernel is not None:
+        CONSTRAINT_KERNELS[constraint.kernel](w, **constraint.options)
+    else:
+        values = constraint(parameter.value)
+        w[...] = returned(values, w.shape, w.dtype, type(constraint).__name__)
 
 
 @ieee_arithmetic()

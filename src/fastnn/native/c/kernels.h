@@ -12,6 +12,7 @@
 #include "noise.h"
 #include "normalization.h"
 #include "recurrent.h"
+#include "constraints.h"
 
 /* The kernels of `fastnn.program.LayerOp`, ended by NULL. */
 static const fnn_layer_steps *const FN(layers)[] = {
@@ -42,8 +43,8 @@ const fnn_kernels FN(fnn_kernels) = {
     .row_dots = FN(row_dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
-    .softmax = FN(softmax),
-    .softmax_gradient = FN(softmax_gradient),
+    .activate_rows = FN(activate_rows),
+    .activate_rows_gradient = FN(activate_rows_gradient),
     .loss = FN(loss),
     .metric = FN(metric),
     .update = FN(update),
@@ -58,6 +59,11 @@ const fnn_kernels FN(fnn_kernels) = {
     .clip = FN(clip),
     .penalise = FN(penalise),
     .all_finite = FN(all_finite),
+    .min_max_norm = FN(min_max_norm),
+    .non_neg = FN(non_neg),
+    .unit_vectors = FN(unit_vectors),
+    .pair_signs = FN(pair_signs),
+    .orthogonal_gradient = FN(orthogonal_gradient),
 };
 
 #undef vec
@@ -78,6 +84,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
+#undef HALF_LOG_TWO_PI
 #undef DROPOUT_GROUPS
 #undef COUNT
 #undef ROWS_OF
@@ -95,6 +102,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_SUFFIX
 #undef REAL_SQRT
 #undef REAL_MAX
+#undef REAL_TINY
 #undef SIGN_FREE
 #undef EXPONENT_MASK
 #undef EXPONENT_SHIFT
@@ -109,6 +117,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef TANH_HIGHEST
 #undef GELU_HIGHEST
 #undef ERFC_CENTRE
+#undef TANH_SHRINK_NEAR
 #undef EXP_POLYNOMIAL
 #undef LOG_POLYNOMIAL
 #undef ERFC_POLYNOMIAL
+#undef TANH_SHRINK_POLYNOMIAL

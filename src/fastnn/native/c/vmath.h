@@ -88,8 +88,21 @@ INLINE vec FN(log)(vec x) {
     return k * LN2_HIGH + FN(log_of_sum)(f, k * LN2_LOW) + (x - x);
 }
 
-/* log(1 + x) for 0 <= x <= 1. */
+/* log(1 + x) for -1/2 <= x <= 1. */
 INLINE vec FN(log1p)(vec x) { return FN(log_of_sum)(x, (vec){0}); }
+
+/* log(x) of every x but subnormal ones: NaN below zero. */
+INLINE vec FN(log_of_any)(vec x) {
+    const vec zero = {0}, infinity = FN(splat)(INFINITY);
+    const vec above = FN(select)(x == infinity, x, FN(log)(x));
+    return FN(select)(x > zero, above, FN(select)(x == zero, -infinity, FN(splat)(NAN)));
+}
+
+/* log(1 + x) for x >= 0, with what 1 + x lost by rounding. */
+INLINE vec FN(log1p_of_any)(vec x) {
+    const vec sum = 1 + x, lost = x - (sum - 1);
+    return FN(select)(x == FN(splat)(INFINITY), x, FN(log)(sum) + lost / sum);
+}
 
 /* e / (e + 2) with e = exp(2|x|) - 1. One product reduces 2|x|: where n is large enough for its
  * rounding to matter, tanh is too close to 1 to notice. */
@@ -117,6 +130,49 @@ INLINE vec FN(silu)(vec x) {
 }
 
 INLINE vec FN(softplus)(vec x) { return FN(relu)(x) + FN(log1p)(FN(exp)(-FN(abs)(x))); }
+INLINE vec FN(log_sigmoid)(vec x) {
+    return FN(at_most)(x, 0) - FN(log1p)(FN(exp)(-FN(abs)(x)));
+}
+
+/* x tanh(softplus(x)). With a = exp(-|x|) it is x (1 - c), c = 2 a^2 / (2 (a^2 + a) + 1), from zero
+ * up and x a (1 - c), c = (a^2 + a) / ((a^2 + 2 a) + 2), below, where the product with a comes last,
+ * as in silu. What the three sums lost by rounding is put right in c, for which one digit of the
+ * reciprocal of its denominator, 4 or 5 where c matters most, is enough. */
+INLINE vec FN(mish)(vec x) {
+    x = FN(at_least)(x, EXP_LOWEST);
+    vec n;
+    const vec s = FN(small_expm1)(FN(reduce)(FN(at_least)(-FN(abs)(x), EXP_LOWEST), &n));
+    const vec a = FN(scaled)(FN(splat)(1), s, n), twice = 2 * a, square = a * a;
+    const ivec below = x < (vec){0};
+    const vec product = a + square, lost = square - (product - a);
+    const vec numerator = FN(select)(below, product, 2 * square);
+    const vec base = FN(select)(below, FN(splat)(2), FN(splat)(1));
+    const vec rest = FN(select)(below, twice + square, 2 * product);
+    const vec lost_rest = FN(select)(below, square - (rest - twice), 2 * lost);
+    const vec sum = base + rest, lost_sum = lost_rest + (rest - (sum - base));
+    const vec c = numerator / sum;
+    const vec more = (REAL)0.21 * (FN(where)(below, lost) - c * lost_sum);
+    return FN(select)(below, FN(scaled)(x, s - (c + (c * s + more)), n),
+                      x - FN(at_most)(x, REAL_MAX) * (c + more));
+}
+
+/* x - tanh(x): near zero, where the two are almost the same, x^3 / (3 + x^2 + w), with w as in the
+ * continued fraction of tanh; elsewhere |x| - 1 + 2 / (exp(2|x|) + 1). What the square and the
+ * denominator lost by rounding is put right, for which one digit of 1 / (3 + r) is enough. */
+INLINE vec FN(tanh_shrink)(vec x) {
+    static const REAL c[] = {TANH_SHRINK_POLYNOMIAL};
+    const vec a = FN(abs)(x), b = FN(at_most)(a, TANH_SHRINK_NEAR), square = b * b;
+    const vec leading = (vec)((ivec)b & LEADING_HALF);
+    const vec lost_square = (b - leading) * (b + leading) - (square - leading * leading);
+    const vec r = square + square * FN(polynomial)(c, COUNT(c), square);
+    const vec sum = 3 + r, lost = r - (sum - 3);
+    const ivec is_near = a < FN(splat)(TANH_SHRINK_NEAR);
+    const vec quotient = FN(select)(is_near, square, FN(splat)(2)) /
+                         FN(select)(is_near, sum, FN(exp)(2 * a) + 1);
+    const vec mended = (lost_square - quotient * lost) * ((REAL)0.32 - (REAL)0.056 * r);
+    const vec far = FN(with_sign)((a - 1) + quotient, x);
+    return FN(select)(is_near, x * (quotient + mended), far);
+}
 
 /* a P(X > a) of the standard normal distribution for 0 <= a <= GELU_HIGHEST; *density is its
  * density at a times sqrt(2 pi). It is m (1 + p) exp(-a^2 / 2) with m = a / (2 a + 2 c), and p a
