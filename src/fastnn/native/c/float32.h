@@ -4,6 +4,8 @@
 #define REAL_IS_FLOAT 1
 #define REAL_SUFFIX f32
 #define REAL_SQRT sqrtf
+#define REAL_POW powf
+#define REAL_ABS fabsf
 #define REAL_MAX FLT_MAX
 
 #define SIGN_FREE 0x7fffffff
