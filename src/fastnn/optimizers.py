@@ -1072,6 +1072,11 @@ class LBFGS(Optimizer):
         self.tolerance_change = real(tolerance_change, "tolerance_change", "[0, inf)")
         self.max_line_search = whole_number(max_line_search, "max_line_search")
 
+    @property
+    def buffers(self) -> int:
+        """How many numbers SciPy keeps for each weight, counted in float32."""
+        return 2 * (2 * self.history_size + 5)
+
     def rule(self) -> UpdateRule:
         """Return a rule without a step: the trainer is asked for gradients only."""
         return UpdateRule(None, ())
