@@ -614,7 +614,7 @@ class TestAveragesInAModel:
         model.optimizer.finalize_variable_values(model.trainable_weights)
         for got, first, second in zip(model.get_weights(), *seen[2:], strict=True):
             np.testing.assert_allclose(got, (first + second) / 2, rtol=1e-12)
-        with pytest.raises(ValueError, match="model.trainable_weights"):
+        with pytest.raises(ValueError, match=r"model\.trainable_weights"):
             model.optimizer.finalize_variable_values([np.zeros(2)])
 
     def test_frozen_weights_stay_and_may_be_trained_later(self, engine):
@@ -775,7 +775,7 @@ class TestLBFGS:
             np.testing.assert_array_equal(new, old)
 
     def test_float32_gets_there_too(self, engine):
-        model, x, y, history = lbfgs(engine, epochs=60, dtype="float32")
+        model, *_, history = lbfgs(engine, epochs=60, dtype="float32")
         assert history.history["loss"][-1] < 0.01
         assert model.get_weights()[0].dtype == np.float32
 
