@@ -183,6 +183,12 @@ class TestEveryOptimizer:
         assert cls().hyperparameters(0, 0).shape == (0, len(cls.arguments))
         assert cls(Halving()).hyperparameters(0, 0).shape == (0, len(cls.arguments))
 
+    def test_a_config_of_keras_will_do(self, cls):
+        config = cls(0.5).get_config()
+        assert cls.from_config(config | {"loss_scale_factor": None}).get_config() == config
+        with pytest.raises(TypeError, match="loss_scale_factor"):
+            cls.from_config(config | {"loss_scale_factor": 2.0})
+
     def test_all_options_are_part_of_signature_and_config(self, cls):
         options = {
             "weight_decay": 0.5,
@@ -387,6 +393,13 @@ class TestOnArrays:
         w = np.zeros(2)
         with pytest.raises(ValueError, match="twice"):
             SGD(1.0).build([w, w])
+
+    def test_iterators_will_do(self):
+        w = np.zeros(2)
+        optimizer = SGD(1.0)
+        for _ in range(2):
+            optimizer.apply(iter([np.ones(2)]), iter([w]))
+        np.testing.assert_array_equal(w, [-2.0, -2.0])
 
     def test_no_gradients_no_step(self):
         optimizer = SGD(1.0)

@@ -435,7 +435,9 @@ class Optimizer(Configurable):
         >>> w.round(2), b.round(2), adam.iterations
         (array([0.8, 0.8]), array([0.2]), 2)
         """
-        if len(gradients) == 0:
+        gradients = list(gradients)
+        variables = None if variables is None else list(variables)
+        if not gradients:
             return
         rule = self.rule()
         if self._applied is None:
@@ -477,11 +479,17 @@ class Optimizer(Configurable):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Optimizer:
-        """Return a new optimizer, made with the arguments that `get_config` returned."""
-        rate = config.get("learning_rate")
+        """Return a new optimizer, made with the arguments that `get_config` returned.
+
+        The config of a Keras optimizer will do, too, if its loss is not scaled.
+        """
+        arguments = dict(config)
+        if arguments.get("loss_scale_factor", 0) is None:
+            del arguments["loss_scale_factor"]
+        rate = arguments.get("learning_rate")
         if isinstance(rate, Mapping):
-            config = {**config, "learning_rate": schedules.deserialize(rate)}
-        return cls(**config)
+            arguments["learning_rate"] = schedules.deserialize(rate)
+        return cls(**arguments)
 
 
 class SGD(Optimizer):

@@ -324,14 +324,14 @@ class OptimizerState:
 
     def overwrite(self, parameters: Sequence[np.ndarray | Parameter]) -> None:
         """Set parameters of the layout to their averages, once there are any."""
+        if self.average is None or self.iterations == 0:
+            return
         chosen = [p for p in parameters if isinstance(p, Parameter) and p in self.layout.offsets]
         if len(chosen) < len(parameters):
             raise ValueError(
                 "the optimizer keeps averages of the weights of the model that it trains, got "
                 "other variables: pass model.trainable_weights"
             )
-        if self.average is None or self.iterations == 0:
-            return
         for parameter in chosen:
             parameter.assign(self.layout.view(self.average, parameter))
 
