@@ -218,8 +218,12 @@ class TestBuild:
             Sequential([layer], dtype="float64")
 
     def test_base_class_asks_for_an_implementation(self):
-        with pytest.raises(NotImplementedError, match="Layer must implement lower"):
+        with pytest.raises(NotImplementedError, match="Layer must implement compute_output_shape"):
             Layer().lower((None, 1))
+        with pytest.raises(NotImplementedError, match="Layer must implement forward"):
+            Layer().forward(np.ones((1, 1)), False)
+        with pytest.raises(NotImplementedError, match="Layer must implement backward"):
+            Layer().backward(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
         with pytest.raises(NotImplementedError, match="Layer must implement compute_output_shape"):
             Layer().compute_output_shape((None, 1))
 

@@ -14,7 +14,7 @@ from numeric import numerical_gradient
 from fastnn import Sequential, _extras, kernels, optimizers, schedules, utils
 from fastnn.callbacks import LambdaCallback
 from fastnn.engines import ENGINES
-from fastnn.layers import Dense, Dropout
+from fastnn.layers import BatchNormalization, Dense, Dropout, GaussianNoise
 from fastnn.optimizers import (
     LBFGS,
     SGD,
@@ -806,12 +806,21 @@ class TestLBFGSRefuses:
         with pytest.raises(TypeError, match="Sequential"):
             LBFGS().apply_gradients([(np.ones(2), np.ones(2))])
 
-    def test_dropout(self):
+    @pytest.mark.parametrize(
+        ("layer", "message"),
+        [
+            (Dropout(0.5), "must not depend on chance"),
+            (GaussianNoise(0.5), "must not depend on chance"),
+            (BatchNormalization(), "moving means"),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_chance_and_statistics(self, layer, message):
         pytest.importorskip("scipy")
-        layers = [Dense(4, input_dim=3), Dropout(0.5), Dense(1)]
+        layers = [Dense(4, input_dim=3), layer, Dense(1)]
         model, x, y = problem(optimizer="lbfgs", layers=layers)
         before = model.get_weights()
-        with pytest.raises(ValueError, match="must not depend on chance"):
+        with pytest.raises(ValueError, match=message):
             model.fit(x, y, verbose=0)
         for old, new in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(new, old)

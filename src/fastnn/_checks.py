@@ -11,6 +11,7 @@ import math
 import numbers
 from collections.abc import Collection, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -579,3 +580,14 @@ def _listed(names: Collection[str], conjunction: str) -> str:
     if len(quoted) < 2:
         return "".join(quoted)
     return f"{', '.join(quoted[:-1])} {conjunction} {quoted[-1]}"
+
+
+def user_gradients(result: Any, weights: int) -> list[Any]:
+    """Return what a user's `backward` returned as a list: of the input, then of the weights."""
+    parts = list(result) if isinstance(result, tuple) else [result]
+    if len(parts) != 1 + weights:
+        raise ValueError(
+            f"backward must return the gradients of the input and of {weights} weights as a "
+            f"tuple, got {len(parts)} arrays"
+        )
+    return parts

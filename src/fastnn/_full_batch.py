@@ -14,7 +14,8 @@ import numpy as np
 from fastnn._extras import require
 from fastnn._training import Loop, Plan
 from fastnn.optimizers import LBFGS, Optimizer
-from fastnn.program import Dataset, DropoutOp, Program
+from fastnn.program import Dataset, DropoutOp, LayerOp, Program
+from fastnn.reference.layers import KERNELS
 
 if TYPE_CHECKING:
     from fastnn.callbacks import Logs
@@ -44,21 +45,33 @@ class FullBatchLoop(Loop):
         ImportError
             If SciPy is not installed.
         ValueError
-            If the program drops values at random.
+            If the program has noise, or statistics that follow the data.
         """
         assert isinstance(optimizer, LBFGS)
         minimize = require("scipy.optimize", "lbfgs").minimize
-        if any(isinstance(op, DropoutOp) and op.rate > 0 for op in self.program.ops):
-            raise ValueError(
-                "LBFGS compares losses, which must not depend on chance: take the Dropout layers "
-                "out, or train with another optimizer such as Adam"
-            )
+        _check_program(self.program)
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         logs: Logs = {}
         if plan.epochs > plan.initial_epoch:
             logs = Minimization(self, optimizer, data, validation, plan).run(minimize)
         self.callbacks.on_train_end(logs)
+
+
+def _check_program(program: Program) -> None:
+    """Check that the loss is a function of the trained parameters, and nothing is left behind."""
+    for op in program.ops:
+        dropping = isinstance(op, DropoutOp) and op.rate > 0
+        if dropping or (isinstance(op, LayerOp) and KERNELS[op.kernel].random):
+            raise ValueError(
+                "LBFGS compares losses, which must not depend on chance: take out layers such as "
+                "Dropout and GaussianNoise, or train with another optimizer such as Adam"
+            )
+    if any(parameter.renewed for parameter in program.parameters):
+        raise ValueError(
+            "LBFGS takes no steps for moving means and variances to follow: freeze the "
+            "BatchNormalization layers or take them out, or train with another optimizer"
+        )
 
 
 class Minimization:

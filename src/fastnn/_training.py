@@ -21,7 +21,6 @@ from fastnn.program import (
     ActivationOp,
     Dataset,
     DenseOp,
-    DropoutOp,
     Engine,
     Objective,
     OptimizerState,
@@ -129,7 +128,7 @@ class Compiled:
         For single steps, which would otherwise spend their time on making one. To be called
         by one thread at a time.
         """
-        flags = tuple(parameter.trainable for parameter in program.parameters)
+        flags = tuple((parameter.trainable, parameter.renewed) for parameter in program.parameters)
         key = (engine, self.optimizer.rule(), self.metrics, flags)
         if self._cached is None or self._cached[0] != key or self._cached[1] < capacity:
             self._cached = key, capacity, self.trainer(engine, program, capacity)
@@ -180,7 +179,7 @@ def _needed(program: Program, capacity: int, buffers: int) -> int:
 def require_gradient(program: Program) -> None:
     """Raise if an op has no gradient to train through."""
     for op in program.ops:
-        if not isinstance(op, DropoutOp) and op.activation.name == "step":
+        if isinstance(op, DenseOp | ActivationOp) and op.activation.name == "step":
             raise ValueError(
                 "activation 'step' has no gradient to train by: train a threshold unit with "
                 "fastnn.Perceptron, or use 'sigmoid' or 'hard_sigmoid' in its place"

@@ -24,13 +24,11 @@ from fastnn.program import (
     ActivationOp,
     Dataset,
     DenseOp,
-    DropoutOp,
     Op,
     Parameter,
     Program,
     Trainer,
 )
-from fastnn.reference import dropout
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -255,9 +253,9 @@ class Sequential(FastCall):
             engine = self._engine_class(program)
             self._built_shape = shape
             self._running = engine, program
-            # Inputs of more axes have to be reshaped first.
-            flat = len(shape) == 2
-            self._native = engine if flat and isinstance(engine, NativeEngine) else None
+            # Inputs of more axes have to be reshaped first, indices to be checked.
+            quick = len(shape) == 2 and not self._checks_inputs()
+            self._native = engine if quick and isinstance(engine, NativeEngine) else None
 
     def _discard_program(self) -> None:
         """Forget what was derived from the layers; the next use builds it anew."""
@@ -397,6 +395,43 @@ class Sequential(FastCall):
             If the number or a shape differs; then no weight has changed.
         """
         layers.assign_weights(self.weights, weights, f"model '{self.name}'")
+
+    def optimized(self) -> Sequential:
+        """Return a model for inference that does the same with less.
+
+        Layers that act in training only are left out, and batch normalisation, normalisation and
+        rescaling are folded into the dense layer before them, if that has no activation, or else
+        after them.
+
+        Returns
+        -------
+        Sequential
+            A new model, built and not compiled. Its outputs are those of this one to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the model does not know the shape of its input yet.
+
+        Examples
+        --------
+        >>> from fastnn import Sequential
+        >>> from fastnn.layers import Activation, BatchNormalization, Dense, Dropout
+        >>> stack = [Dense(8, input_dim=4), BatchNormalization(), Activation("relu"), Dropout(0.1)]
+        >>> model = Sequential([*stack, Dense(3)]).optimized()
+        >>> [type(layer).__name__ for layer in model.layers]
+        ['Dense', 'Activation', 'Dense']
+        """
+        from fastnn._folding import folded
+
+        shape = self._resolve_shape()
+        self._ready()
+        parts = folded(self._layers)
+        stack = [Input(_sample(shape)), *(part.layer for part in parts)]
+        engine = self._engine_class.name
+        model = Sequential(stack, name=self.name, dtype=self.dtype, engine=engine)
+        model.set_weights([weight for part in parts for weight in part.weights])
+        return model
 
     # Compiling
 
@@ -637,6 +672,26 @@ class Sequential(FastCall):
         sizes = given.shape[1:] or (1,)
         return (None, *_validation.feature_shape(sizes, "the shape of a sample of x"))
 
+    def _features(
+        self, x: ArrayLike, shape: Shape, what: str = "x", finite: bool = True
+    ) -> np.ndarray:
+        """Return checked rows of the model's input."""
+        features = _validation.rows(x, _sample(shape), self._dtype, what, finite=finite)
+        if self._checks_inputs():
+            self._first_layer().check_inputs(features)
+        return features
+
+    def _checks_inputs(self) -> bool:
+        """Whether the first layer takes certain values only."""
+        return type(self._first_layer()).check_inputs is not Layer.check_inputs
+
+    def _first_layer(self) -> Layer:
+        """Return the first layer that does more than give samples another shape."""
+        for layer in self._layers:
+            if not isinstance(layer, layers.Flatten | layers.Reshape):
+                return layer
+        return self._layers[0]
+
     def _dataset(
         self,
         compiled: _training.Compiled,
@@ -649,7 +704,7 @@ class Sequential(FastCall):
         """Return checked arrays of at least one row. `prefix` is put before names in messages."""
         assert compiled.loss is not None
         outputs = self._output_width(shape)
-        features = _validation.rows(x, _sample(shape), self._dtype, f"{prefix}x")
+        features = self._features(x, shape, f"{prefix}x")
         count = len(features)
         if not count:
             raise ValueError(f"{prefix}x is empty: pass at least one sample")
@@ -759,7 +814,7 @@ class Sequential(FastCall):
             _validation.whole_number(batch_size, "batch_size")
         shape = self._resolve_shape()
         self._output_width(shape)
-        features = _validation.rows(x, _sample(shape), self._dtype)
+        features = self._features(x, shape)
         heard = CallbackList(callbacks, model=self, verbose=verbose)
         default = BATCH_SIZE if heard.predict_batches else INFERENCE_ROWS
         size = default if batch_size is None else batch_size
@@ -780,30 +835,27 @@ class Sequential(FastCall):
         """Return the outputs for `x` as one batch; see `predict`."""
         shape = self._resolve_shape()
         self._output_width(shape)
-        features = _validation.rows(x, _sample(shape), self._dtype)
+        features = self._features(x, shape)
         return _forwarded(*self._ready(), features)
 
     def _call(self, x: ArrayLike, training: bool) -> np.ndarray:
         """Compute where `FastCall.__call__` cannot do so at once."""
         shape = self._shape_for(x)
         self._output_width(shape)
-        features = _validation.rows(x, _sample(shape), self._dtype, finite=False)
+        features = self._features(x, shape, finite=False)
         engine, program = self._ready(shape)
         if training:
-            return self._with_dropout(program, features)
+            return self._as_in_training(program, features)
         return _forwarded(engine, program, features)
 
-    def _with_dropout(self, program: Program, x: np.ndarray) -> np.ndarray:
-        """Return the outputs for `x` as in a training step, op by op."""
+    def _as_in_training(self, program: Program, x: np.ndarray) -> np.ndarray:
+        """Return the outputs for `x` as in a training step; no statistics are renewed."""
+        from fastnn.reference.engine import run_forward
+
         number = _FIRST_PASS + self._passes
         self._passes += 1
-        for op in program.ops:
-            if isinstance(op, DropoutOp):
-                x = dropout(x, op.rate, op.seed, number)
-            else:
-                single = Program([op], op.inputs, self._dtype)
-                x = _forwarded(self._engine_class(single), single, x)
-        return x
+        records = run_forward(program.ops, x, step=number)
+        return records[-1].y if records else x.copy()
 
     # Description
 

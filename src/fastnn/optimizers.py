@@ -1034,7 +1034,7 @@ class LBFGS(Optimizer):
     it that evaluates loss and gradient over all samples once or a few times. The fit ends before
     its last epoch where it has converged. The history tells the loss after each iteration. Each
     fit begins anew; single batches (`train_on_batch`) and arrays (`apply`) are not for it. It
-    needs SciPy, and losses without chance: no dropout.
+    needs SciPy, and a loss that is a function of the weights: no noise, no `BatchNormalization`.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ works with either.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -54,6 +54,13 @@ class Parameter:
         Penalty added to the training loss.
     trainable : bool, default True
         Whether training may change it. Read when a trainer is made.
+    statistic : bool, default False
+        Whether it is no weight to be optimised, but follows the data or is fixed.
+
+    Attributes
+    ----------
+    renewed : bool
+        Whether training renews a statistic, which it does while its layer is trainable.
     """
 
     def __init__(
@@ -62,13 +69,21 @@ class Parameter:
         shape: tuple[int, ...],
         regularizer: Regularizer | None = None,
         trainable: bool = True,
+        statistic: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
         self.regularizer = regularizer
-        self.trainable = trainable
+        self.statistic = statistic
+        self.trainable = self.renewed = False
+        self.set_trainable(trainable)
         self.block: ParameterBlock | None = None
         self.offset = 0
+
+    def set_trainable(self, trainable: bool) -> None:
+        """Say whether training may change it: by the optimizer or, a statistic, by the data."""
+        self.trainable = trainable and not self.statistic
+        self.renewed = trainable and self.statistic
 
     @property
     def size(self) -> int:
@@ -215,7 +230,86 @@ class DropoutOp:
     parameters: tuple[Parameter, ...] = ()
 
 
-Op = DenseOp | ActivationOp | DropoutOp
+@dataclass(frozen=True, eq=False)
+class LayerOp:
+    """``y = kernel(x, *weights, **options)``, by the kernel of that name.
+
+    Attributes
+    ----------
+    kernel : str
+        One of `fastnn.reference.layers.KERNELS`, where its formula stands.
+    weights : tuple of Parameter or None
+        None in the place of a weight that the layer does without.
+    options : dict of str to value
+        Numbers, tuples of numbers, activations.
+    seed : int
+        64 bits, for noise; see `DropoutOp`.
+    """
+
+    kernel: str
+    inputs: int
+    outputs: int
+    weights: tuple[Parameter | None, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(weight for weight in self.weights if weight is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class BranchOp:
+    """``y = x``, and the `AddOp` that closes this branch will add it."""
+
+    inputs: int
+    outputs: int
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class AddOp:
+    """``y = x + (what entered the last BranchOp that has no AddOp yet)``."""
+
+    inputs: int
+    outputs: int
+    parameters: tuple[Parameter, ...] = ()
+
+
+class UserLayer(Protocol):
+    """What a layer written in NumPy computes; see `fastnn.layers.Layer`."""
+
+    name: str
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray: ...
+
+    def backward(self, gradient: np.ndarray, x: np.ndarray, y: np.ndarray) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class UserOp:
+    """``y = layer.forward(x)``, written by the user in NumPy."""
+
+    inputs: int
+    outputs: int
+    layer: UserLayer
+    parameters: tuple[Parameter, ...] = ()
+
+
+Op = DenseOp | ActivationOp | DropoutOp | LayerOp | BranchOp | AddOp | UserOp
+
+TRAINING_ONLY = frozenset(
+    {"gaussian_noise", "gaussian_dropout", "alpha_dropout", "activity_regularization"}
+)
+"""Kernels of `LayerOp` that pass on their input unchanged in inference."""
+
+WHOLE_BATCH = frozenset({"batch_normalization"})
+"""Kernels of `LayerOp` in which the rows of a batch depend on one another."""
+
+
+def training_only(op: Op) -> bool:
+    """Whether `op` passes on its input unchanged in inference."""
+    return isinstance(op, DropoutOp) or (isinstance(op, LayerOp) and op.kernel in TRAINING_ONLY)
 
 
 class Program:

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import initializers, regularizers
 from fastnn._naming import automatic_name
 from fastnn._validation import check_memory, feature_shape, numeric_array, whole_number
-from fastnn.program import Layout, Op, Parameter, ParameterBlock
+from fastnn.program import Layout, Op, Parameter, ParameterBlock, UserOp
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -38,7 +38,27 @@ class Layer:
 
     Notes
     -----
-    A subclass implements `compute_output_shape` and `lower`, and `build` if it has weights.
+    A subclass of your own implements `compute_output_shape`, `forward` and `backward` in NumPy, and
+    `build` if it has weights. (Those of fastnn implement `lower` in the place of the two.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.layers import Layer
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.add_weight(name="factor", shape=input_shape[1:], initializer="ones")
+    ...
+    ...     def compute_output_shape(self, input_shape):
+    ...         return input_shape
+    ...
+    ...     def forward(self, x, training):
+    ...         return x * self.weights[0].value
+    ...
+    ...     def backward(self, gradient, x, y):
+    ...         return gradient * self.weights[0].value, (gradient * x).sum(axis=0)
+    >>> Scale()(np.array([[1.0, 2.0]]))
+    array([[1., 2.]], dtype=float32)
     """
 
     def __init__(
@@ -81,7 +101,65 @@ class Layer:
 
     def lower(self, input_shape: Shape) -> list[Op]:
         """Return the ops that compute this layer."""
-        raise NotImplementedError(f"{type(self).__name__} must implement lower")
+        outputs = features_of(self.compute_output_shape(input_shape))
+        return [UserOp(features_of(input_shape), outputs, self, tuple(self.weights))]
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        """Return the output, for a layer of your own.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, features)
+            Read-only, in the model's dtype; samples of more axes lie flat in it.
+        training : bool
+
+        Returns
+        -------
+        ndarray of shape (n, outputs)
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forward(x, training)")
+
+    def backward(self, gradient: np.ndarray, x: np.ndarray, y: np.ndarray) -> Any:
+        """Return the gradients of the loss, for a layer of your own.
+
+        Parameters
+        ----------
+        gradient : ndarray of shape (n, outputs)
+            With respect to the output.
+        x, y : ndarray
+            What `forward` got and returned.
+
+        Returns
+        -------
+        ndarray of shape (n, features), or tuple
+            Gradient with respect to `x`; with weights a tuple of it and theirs, in their order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement backward(gradient, x, y)")
+
+    def check_inputs(self, x: np.ndarray) -> None:
+        """Raise ValueError if values of `x`, flat rows of the model's input, will not do.
+
+        Asked of the first layer before anything is computed.
+        """
+
+    def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """Return the output for `x`, as of a model of this layer alone.
+
+        Parameters
+        ----------
+        x : array_like of shape (n, ...)
+            A layer without weights yet is built for that shape, in float32.
+        training : bool, default False
+            Compute as in a training step. Noise differs from call to call; moving statistics are
+            left as they are.
+
+        Returns
+        -------
+        ndarray of the weights' dtype, float32 without weights
+        """
+        from fastnn._alone import call_layer
+
+        return call_layer(self, x, training)
 
     @property
     def built(self) -> bool:
@@ -110,6 +188,7 @@ class Layer:
         shape: tuple[int, ...],
         initializer: Any = "glorot_uniform",
         regularizer: Any = None,
+        trainable: bool = True,
     ) -> Parameter:
         """Declare a weight; to be called in `build`.
 
@@ -119,9 +198,11 @@ class Layer:
         shape : tuple of int
         initializer : str, class, Initializer or config, default "glorot_uniform"
         regularizer : str, class, Regularizer or config, optional
+        trainable : bool, default True
+            Whether it is to be optimised; False for statistics.
         """
         penalty = regularizers.get(regularizer)
-        parameter = Parameter(name, shape, penalty, self._trainable)
+        parameter = Parameter(name, shape, penalty, self._trainable, statistic=not trainable)
         self._initializers[name] = initializers.get(initializer)
         self._weights[name] = parameter
         return parameter
@@ -149,8 +230,8 @@ class Layer:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        for parameter in self._weights.values():
-            parameter.trainable = self._trainable
+        for parameter in self.weights:
+            parameter.set_trainable(self._trainable)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights' values."""
@@ -210,6 +291,10 @@ class Layer:
         self.build(input_shape)
         self._build_shape = input_shape
 
+    def _declared(self) -> list[tuple[Parameter, Initializer]]:
+        """Return the weights with what gives them their first values."""
+        return [(self._weights[name], self._initializers[name]) for name in self._weights]
+
     def _forget(self) -> None:
         """Undo `_declare`."""
         self._build_shape = None
@@ -257,8 +342,8 @@ def _allocate(layers: Sequence[Layer], dtype: np.dtype) -> None:
     check_memory(size + largest, "the model")
     block = ParameterBlock(parameters, dtype)
     for layer in layers:
-        for name, parameter in layer._weights.items():
-            parameter.array[...] = layer._initializers[name](parameter.shape, dtype)
+        for parameter, initializer in layer._declared():
+            parameter.array[...] = initializer(parameter.shape, dtype)
     block.touch()
 
 

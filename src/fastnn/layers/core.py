@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +214,49 @@ class Flatten(Layer):
 
     def lower(self, input_shape: Shape) -> list[Op]:
         return []  # the program works on flat rows from the start
+
+
+class Reshape(Layer):
+    """Gives each sample another shape, in C order.
+
+    Parameters
+    ----------
+    target_shape : sequence of int
+        Without the number of samples. One size may be -1: what is left over.
+    **options
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Reshape
+    >>> Reshape((2, -1)).compute_output_shape((None, 6))
+    (None, 2, 3)
+    """
+
+    def __init__(self, target_shape: Sequence[int], **options: Any) -> None:
+        sizes = [None if size == -1 else size for size in target_shape]
+        if sizes.count(None) > 1:
+            raise ValueError(f"only one size may be -1, got target_shape={target_shape!r}")
+        known = feature_shape([1 if size is None else size for size in sizes], "target_shape")
+        self.target_shape = tuple(-1 if s is None else k for s, k in zip(sizes, known, strict=True))
+        super().__init__(**options)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        features = features_of(input_shape)
+        known = math.prod(size for size in self.target_shape if size != -1)
+        rest = features // known
+        if known * (rest if -1 in self.target_shape else 1) != features:
+            raise ValueError(
+                f"{self._title} makes samples of shape {self.target_shape}, got samples of "
+                f"shape {input_shape[1:]}, which have {features} numbers"
+            )
+        return (None, *(rest if size == -1 else size for size in self.target_shape))
+
+    def lower(self, input_shape: Shape) -> list[Op]:
+        return []  # the program works on flat rows
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "target_shape": list(self.target_shape)}
 
 
 def is_identity(activation: ActivationFunction) -> bool:

@@ -122,6 +122,60 @@ cdef extern from "c/fastnn.h" nogil:
         void *slots[FNN_SLOTS]
         const double *hyper
 
+    ctypedef enum fnn_layer_kind:
+        FNN_PRELU
+        FNN_MAXOUT
+        FNN_EMBEDDING
+        FNN_LAYER_NORMALIZATION
+        FNN_RMS_NORMALIZATION
+        FNN_UNIT_NORMALIZATION
+        FNN_BATCH_NORMALIZATION
+        FNN_NORMALIZATION
+        FNN_RESCALING
+        FNN_GAUSSIAN_NOISE
+        FNN_GAUSSIAN_DROPOUT
+        FNN_ALPHA_DROPOUT
+        FNN_ACTIVITY_REGULARIZATION
+        FNN_SIMPLE_RNN
+
+    ctypedef struct fnn_layer:
+        fnn_layer_kind kind
+        int64_t rows, inputs, outputs
+        int64_t first, count
+        const double *options
+        int64_t option_count
+        const void *const *weights
+        const void *x
+        int64_t x_row
+        void *y
+        int64_t y_row
+        void *room
+        int training
+        uint64_t seed, step
+        int64_t first_row
+        const void *gradient
+        int64_t gradient_row
+        void *input_gradient
+        int64_t input_gradient_row
+        void *const *weight_gradients
+        int add
+        double scale
+
+    ctypedef enum fnn_split:
+        FNN_WHOLE
+        FNN_BY_ROWS
+        FNN_BY_COLUMNS
+
+    ctypedef struct fnn_layer_steps:
+        void (*forward)(const fnn_layer *) noexcept nogil
+        double (*penalty)(const fnn_layer *) noexcept nogil
+        void (*weight_gradients)(const fnn_layer *) noexcept nogil
+        void (*input_gradient)(const fnn_layer *) noexcept nogil
+        void (*renew)(const fnn_layer *) noexcept nogil
+        fnn_split forward_by, weights_by, input_by
+        int64_t (*room_of_row)(const fnn_layer *) noexcept nogil
+        int64_t (*room_besides)(const fnn_layer *) noexcept nogil
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -142,6 +196,9 @@ cdef extern from "c/fastnn.h" nogil:
         void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *, int) noexcept nogil
         void (*gather)(int64_t, int64_t, const void *, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil
+        fnn_layer_steps layers[1]
+        void (*add_matrices)(
+            int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
         double (*sum_of_squares)(int64_t, const void *) noexcept nogil
         double (*sum_of_magnitudes)(int64_t, const void *) noexcept nogil
         void (*scale)(int64_t, double, void *) noexcept nogil

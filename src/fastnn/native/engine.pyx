@@ -13,12 +13,16 @@ from libc.string cimport memcpy
 from fastnn.native.ckernels cimport *
 from fastnn.native.ops cimport (
     ACTIVATION,
+    ADD,
     CUSTOM,
     DENSE,
+    LAYER,
+    USER,
     Op,
     Ops,
     address,
     call_flops,
+    flops_per_row,
     heed_signals,
     round_up,
 )
@@ -34,6 +38,7 @@ np.import_array()
 cdef enum:
     CHUNK_ROWS = 96            # rows that go through all ops together
     SHARED_ROWS = 16           # from here on threads share rows, below the columns of each product
+    INPUT = -1                 # the slot of the program's input
 
 # A call, as those who share it see it.
 cdef struct Call:
@@ -60,7 +65,9 @@ cdef class NativeEngine:
     cdef int block_count
     cdef object packed
     cdef object scratch        # workspace that no call is using, or None
-    cdef int64_t chunk_bytes
+    cdef int64_t chunk_bytes   # of a slot: an op's output for a chunk of rows
+    cdef int64_t share_bytes   # of all slots, and the room of the layers
+    cdef int slots
     cdef int64_t inputs, outputs
     cdef int type_number
     cdef double row_flops
@@ -80,12 +87,13 @@ cdef class NativeEngine:
         self.type_number = np.NPY_FLOAT32 if program.dtype == numpy.float32 else np.NPY_FLOAT64
         self.ops = Ops(program, training=False)
         self._watch_blocks()
-        self.row_flops = sum([2.0 * p.size for p in program.parameters])
+        self.row_flops = flops_per_row(program)
         self._allocate()
+        self._plan_slots()
         cdef int i
         self.rows_can_be_shared = CHUNK_ROWS * self.row_flops < call_flops()
         for i in range(self.ops.count):
-            if self.ops.items[i].kind == CUSTOM:  # needs the GIL
+            if self.ops.items[i].kind in (CUSTOM, USER):  # need the GIL
                 self.rows_can_be_shared = False
 
     cdef int _watch_blocks(self) except -1:
@@ -123,6 +131,46 @@ cdef class NativeEngine:
                 self._prepare(op)
                 panels += round_up(op.outputs, width) * op.inputs * self.ops.itemsize
         return 0
+
+    cdef int _plan_slots(self) except -1:
+        """Choose the buffer of each op's output: not that of its input, unless it can work in
+        place, and none that holds what will be added later."""
+        cdef int i, slot = INPUT
+        cdef int64_t room = 0
+        cdef Op *op
+        entering = []
+        self.slots = 0
+        for i in range(self.ops.count):
+            op = &self.ops.items[i]
+            entering.append(slot)
+            held = self._held_after(i, entering)
+            in_place = op.kind in (ACTIVATION, CUSTOM, ADD) and slot != INPUT
+            if not in_place or slot in held:
+                slot = min(set(range(len(held) + 2)) - held - {slot})
+            op.slot = slot
+            self.slots = max(self.slots, slot + 1)
+            if op.kind == LAYER:
+                room = max(room, self._room(op))
+        self.share_bytes = self.slots * self.chunk_bytes + round_up(room, 64)
+        return 0
+
+    cdef set _held_after(self, int i, list entering):
+        """Return the slots that hold what is added after op `i`."""
+        cdef int j
+        held = set()
+        for j in range(i + 1, self.ops.count):
+            if self.ops.items[j].kind == ADD and self.ops.items[j].source <= i:
+                held.add(entering[self.ops.items[j].source])
+        return held
+
+    cdef int64_t _room(self, Op *op) noexcept:
+        """Bytes that a layer needs beside its input and output."""
+        cdef int64_t size = 0
+        if op.steps.room_of_row != NULL:
+            size += CHUNK_ROWS * op.steps.room_of_row(&op.layer)
+        if op.steps.room_besides != NULL:
+            size += op.steps.room_besides(&op.layer)
+        return size * self.ops.itemsize
 
     cdef void _prepare(self, Op *op) noexcept:
         cdef fnn_gemm *g = &op.gemm
@@ -179,7 +227,7 @@ cdef class NativeEngine:
         cdef int shares = 1
         call.engine, call.rows = <void *>self, np.PyArray_DIM(x, 0)
         call.x, call.out = address(x), address(out)
-        call.share_bytes = 2 * self.chunk_bytes
+        call.share_bytes = self.share_bytes
         self._renew_panels()
         if self.rows_can_be_shared and call.rows >= SHARED_ROWS:
             shares = team_size(work)
@@ -231,32 +279,50 @@ cdef class NativeEngine:
 
     cdef int _run_chunk(self, int64_t all_rows, int64_t rows, const char *x, char *out,
                         char *scratch) except -1 nogil:
-        """All ops over one chunk; the buffers take turns, and the last op writes to `out`."""
-        cdef int i, turn = 0
+        """All ops over one chunk, each to its slot, and the last to `out`."""
+        cdef int i
         cdef int64_t row = self.inputs, next_row
         cdef const char *current = x
         cdef char *target
         cdef Op *op
         for i in range(self.ops.count):
             op = &self.ops.items[i]
-            if op.kind == DENSE or i == 0:
-                if op.to_result:
-                    target, next_row = out, op.outputs
-                else:
-                    target, next_row = scratch + turn * self.chunk_bytes, op.row
-                    turn = 1 - turn
-            elif op.to_result:
+            target, next_row = scratch + op.slot * self.chunk_bytes, op.row
+            if op.to_result:
                 target, next_row = out, op.outputs
-            else:  # in place
-                target, next_row = <char *>current, row
             if op.kind == DENSE:
                 self._dense(op, all_rows, rows, current, row, target, next_row)
             elif op.kind == ACTIVATION:
                 self.ops.elementwise(op, rows, current, row, target, next_row)
+            elif op.kind == LAYER:
+                self._layer(op, rows, current, row, target, next_row,
+                            scratch + self.slots * self.chunk_bytes)
+            elif op.kind == ADD:
+                self._add(op, rows, x, scratch, current, row, target, next_row)
+            elif op.kind == USER:
+                self.ops.user_forward(op, rows, current, row, target, next_row, False)
             else:
                 self.ops.custom_forward(op, rows, current, row, target, next_row)
             current, row = target, next_row
         return 0
+
+    cdef void _layer(self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y,
+                     int64_t y_row, char *room) noexcept nogil:
+        cdef fnn_layer l = op.layer
+        l.rows, l.training, l.room = rows, 0, room
+        l.x, l.x_row, l.y, l.y_row = x, x_row, y, y_row
+        l.first, l.count = 0, l.inputs if op.steps.forward_by == FNN_BY_COLUMNS else rows
+        op.steps.forward(&l)
+
+    cdef void _add(self, const Op *op, int64_t rows, const char *input, const char *scratch,
+                   const char *x, int64_t x_row, char *y, int64_t y_row) noexcept nogil:
+        cdef const char *other = input
+        cdef int64_t other_row = self.inputs
+        cdef const Op *below
+        if op.source > 0:
+            below = &self.ops.items[op.source - 1]
+            other, other_row = scratch + below.slot * self.chunk_bytes, below.row
+        self.ops.table.add_matrices(rows, op.outputs, x, x_row, other, other_row, y, y_row)
 
     cdef int _dense(self, const Op *op, int64_t all_rows, int64_t rows, const char *x,
                     int64_t x_row, char *y, int64_t y_row) except -1 nogil:

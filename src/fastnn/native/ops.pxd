@@ -3,7 +3,13 @@
 cimport numpy as np
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.native.ckernels cimport fnn_activation, fnn_gemm, fnn_kernels
+from fastnn.native.ckernels cimport (
+    fnn_activation,
+    fnn_gemm,
+    fnn_kernels,
+    fnn_layer,
+    fnn_layer_steps,
+)
 
 cdef enum:
     DIRECT_VECTORS = 16        # longest rows of weights that are read unpacked,
@@ -13,7 +19,10 @@ cdef enum Kind:
     DENSE
     ACTIVATION
     DROPOUT
-    CUSTOM
+    CUSTOM                     # an activation written in Python
+    LAYER
+    ADD
+    USER                       # a layer written in Python
 
 cdef struct Op:
     Kind kind
@@ -22,12 +31,16 @@ cdef struct Op:
     double alpha
     double rate                # dropout
     uint64_t seed
-    int custom                 # number of the Python activation
+    int custom                 # number of the Python activation or layer
+    int source                 # ADD: the op whose input is added
+    fnn_layer layer            # LAYER: what is the same in every call, and the last call
+    const fnn_layer_steps *steps
     char *kernel
     char *bias                 # NULL if there is none
     # Inference:
     char *panels               # the packed kernel
     bint to_result             # the last op, which writes to where the result is wanted
+    int slot                   # number of the buffer that the output goes to, otherwise
     fnn_gemm gemm              # all that is the same in every call
     # Training:
     char *kernel_gradient
@@ -36,6 +49,8 @@ cdef struct Op:
     char *z                    # input of the activation, where its derivative is taken from that
     int64_t row                # row length of y and z
     bint gradient_fused        # the op above applies this op's derivative as it stores
+    bint follows               # LAYER: its statistics follow the data
+    char *held                 # ADD: the gradient, kept until it is added at the source
 
 
 cdef inline char *address(np.ndarray array) noexcept:
@@ -53,6 +68,7 @@ cdef inline int64_t padded_row(int64_t width, int64_t itemsize) noexcept nogil:
     return row + line if row * itemsize % 1024 == 0 else row
 
 
+cdef double flops_per_row(program) except -1
 cdef double call_flops() noexcept nogil
 cdef int heed_signals(double flops) except -1 nogil
 
@@ -64,10 +80,13 @@ cdef class Ops:
     cdef int count
     cdef Op *items
     cdef object dtype
-    cdef list parameters       # (kernel, bias) of each op, or None
-    cdef list customs          # activations written in Python
+    cdef list parameters       # of each op: a tuple, None in the place of one that is not there
+    cdef list customs          # activations and layers written in Python
+    cdef list arrays           # keeps alive what the structs point into
 
     cdef int _fill(self, Op *op, kind, source, activation) except -1
+    cdef int _fill_layer(self, Op *op, source) except -1
+    cdef char *_keep(self, np.ndarray array) noexcept
     cdef int64_t stored(self, int64_t columns) noexcept nogil
     cdef int product(self, const fnn_gemm *whole) except -1 nogil
     cdef int packing_product(
@@ -90,4 +109,8 @@ cdef class Ops:
     ) except -1
     cdef int custom_forward(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
+    ) except -1 with gil
+    cdef int user_forward(
+        self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row,
+        bint training
     ) except -1 with gil

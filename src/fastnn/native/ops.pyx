@@ -3,7 +3,7 @@
 A program is lowered once more, to an array of C structs (`Op`) that hold everything the loops
 need: pointers to parameters, gradients and workspace, sizes, codes. An op that ends in an
 elementwise activation applies it in the product's store; a softmax or an activation written in
-Python becomes an op of its own. Rows of the workspace are padded to whole vectors, and off
+Python becomes an op of its own. A branch is no op: what closes it knows where it began. Rows of the workspace are padded to whole vectors, and off
 multiples of 1 kB, where rows would fight for the same few lines of the cache.
 
 Signals are looked at every few milliseconds of work, so that an interrupt is never far off.
@@ -25,9 +25,19 @@ from fastnn.native.team cimport (
 
 import numpy
 
+from fastnn.activations import ActivationFunction
 from fastnn.native.kernels import ACTIVATION_CODES
 from fastnn.native.team import get_num_threads
-from fastnn.program import ActivationOp, DenseOp, DropoutOp
+from fastnn.program import (
+    ActivationOp,
+    AddOp,
+    BranchOp,
+    DenseOp,
+    DropoutOp,
+    LayerOp,
+    UserOp,
+    training_only,
+)
 
 np.import_array()
 
@@ -44,8 +54,40 @@ cdef extern from *:
 cdef enum:
     PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache
 
+# For each kernel of `fastnn.program.LayerOp` its code, and its options in the order of C.
+LAYERS = {
+    "prelu": (FNN_PRELU, ()),
+    "maxout": (FNN_MAXOUT, ("pieces",)),
+    "embedding": (FNN_EMBEDDING, ("columns",)),
+    "layer_normalization": (FNN_LAYER_NORMALIZATION, ("epsilon",)),
+    "rms_normalization": (FNN_RMS_NORMALIZATION, ("epsilon",)),
+    "unit_normalization": (FNN_UNIT_NORMALIZATION, ()),
+    "batch_normalization": (FNN_BATCH_NORMALIZATION, ("momentum", "epsilon")),
+    "normalization": (FNN_NORMALIZATION, ("epsilon",)),
+    "rescaling": (FNN_RESCALING, ("scale", "offset")),
+    "gaussian_noise": (FNN_GAUSSIAN_NOISE, ("stddev",)),
+    "gaussian_dropout": (FNN_GAUSSIAN_DROPOUT, ("rate",)),
+    "alpha_dropout": (FNN_ALPHA_DROPOUT, ("rate",)),
+    "activity_regularization": (FNN_ACTIVITY_REGULARIZATION, ("l1", "l2")),
+    "simple_rnn": (FNN_SIMPLE_RNN, ("steps", "activation", "return_sequences")),
+}
+
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
+cdef double LAYER_FLOPS = 20      # of a product, in the time of one element of a layer
+
+
+cdef double flops_per_row(program) except -1:
+    """Operations of a forward pass for each row."""
+    cdef double flops = 0
+    for op in program.ops:
+        if isinstance(op, LayerOp):
+            flops += LAYER_FLOPS * (op.inputs + op.outputs)
+            if op.kernel == "simple_rnn":
+                flops += 2.0 * op.options["steps"] * sum([p.size for p in op.parameters])
+        else:
+            flops += 2.0 * sum([p.size for p in op.parameters])
+    return flops
 
 
 cdef double call_flops() noexcept nogil:
@@ -88,8 +130,15 @@ cdef class Ops:
         self.threads = get_num_threads()
         self.customs = []
         self.parameters = []
+        self.arrays = []
         steps = []
+        sources = {}
+        branches = []
         for op in program.ops:
+            if isinstance(op, BranchOp):
+                branches.append(len(steps))
+            elif isinstance(op, AddOp):
+                sources[len(steps)] = branches.pop()
             steps += _split(op, training)
         if head is not None:
             _drop_head(steps)
@@ -99,6 +148,7 @@ cdef class Ops:
             raise MemoryError("no memory for the lowered program")
         for i, (kind, source, activation) in enumerate(steps):
             self._fill(&self.items[i], kind, source, activation)
+            self.items[i].source = sources.get(i, -1)
 
     cdef int _fill(self, Op *op, kind, source, activation) except -1:
         op.kind, op.inputs, op.outputs = kind, source.inputs, source.outputs
@@ -116,10 +166,34 @@ cdef class Ops:
             op.kernel = address(source.kernel.array)
             op.bias = NULL if source.bias is None else address(source.bias.array)
             self.parameters.append((source.kernel, source.bias))
+        elif kind == LAYER:
+            self._fill_layer(op, source)
+            self.parameters.append(source.weights)
+        elif kind == USER:
+            op.custom = len(self.customs)
+            self.customs.append(source.layer)
+            self.parameters.append(source.parameters)
         else:
             op.inputs = op.outputs
-            self.parameters.append(None)
+            self.parameters.append(())
         return 0
+
+    cdef int _fill_layer(self, Op *op, source) except -1:
+        code, names = LAYERS[source.kernel]
+        options = numpy.array(_numbers([source.options[name] for name in names]), numpy.float64)
+        addresses = [0 if p is None else p.array.ctypes.data for p in source.weights]
+        op.steps = &self.table.layers[<int>code]
+        op.layer.kind = code
+        op.layer.inputs, op.layer.outputs = source.inputs, source.outputs
+        op.layer.options = <const double *>self._keep(options)
+        op.layer.option_count = len(options)
+        op.layer.weights = <const void *const *>self._keep(numpy.array(addresses, numpy.uintp))
+        op.layer.seed = source.seed
+        return 0
+
+    cdef char *_keep(self, np.ndarray array) noexcept:
+        self.arrays.append(array)
+        return address(array)
 
     cdef int64_t stored(self, int64_t columns) noexcept nogil:
         """Columns to store of a product that goes to the workspace: whole vectors.
@@ -241,11 +315,22 @@ cdef class Ops:
         result = activation.forward(self.matrix(x, rows, op.outputs, x_row))
         return self.put(result, f"{activation.name}.forward", y, rows, op.outputs, y_row)
 
+    cdef int user_forward(self, const Op *op, int64_t rows, const char *x, int64_t x_row,
+                          char *y, int64_t y_row, bint training) except -1 with gil:
+        layer = self.customs[op.custom]
+        result = layer.forward(self.matrix(x, rows, op.inputs, x_row), training)
+        return self.put(result, f"{layer.name}.forward", y, rows, op.outputs, y_row)
+
 
 def _split(op, training):
     """Return the engine's ops for one of the program's, as (kind, op, activation)."""
+    if isinstance(op, BranchOp) or (training_only(op) and not training):
+        return []
     if isinstance(op, DropoutOp):
-        return [(DROPOUT, op, None)] if training and op.rate > 0 else []
+        return [(DROPOUT, op, None)] if op.rate > 0 else []
+    for kind, alone in ((LAYER, LayerOp), (ADD, AddOp), (USER, UserOp)):
+        if isinstance(op, alone):
+            return [(kind, op, None)]
     activation = op.activation
     alone = CUSTOM if not activation.builtin else ACTIVATION
     fusible = activation.builtin and activation.name not in ("softmax", "log_softmax")
@@ -256,6 +341,19 @@ def _split(op, training):
     if isinstance(op, ActivationOp):
         return [] if activation.name == "linear" else [(alone, op, activation)]
     raise TypeError(f"the native engine does not know ops of type {type(op).__name__}")
+
+
+def _numbers(values):
+    """Return options in one row of numbers: those of tuples, and codes of activations."""
+    numbers = []
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            numbers += _numbers(value)
+        elif isinstance(value, ActivationFunction):
+            numbers += [ACTIVATION_CODES[value.name], value.alpha or 0.0]
+        else:
+            numbers.append(value)
+    return numbers
 
 
 def _drop_head(steps):

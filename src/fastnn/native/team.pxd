@@ -11,6 +11,7 @@ cdef extern from "c/shares.h" nogil:
         void *panels
         int64_t room, shares
 
+    ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
 
 cdef void wake_team(double work) noexcept nogil
@@ -41,4 +42,7 @@ cdef void shared_column_sums(
 cdef double shared_loss(const fnn_kernels *table, const fnn_loss_args *args) noexcept nogil
 cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args) noexcept nogil
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil
+cdef void shared_layer_step(
+    const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+    const fnn_layer *l) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil

@@ -37,6 +37,8 @@ cdef extern from "c/shares.h" nogil:
     double fnn_shared_loss(const fnn_kernels *, const fnn_loss_args *)
     double fnn_shared_metric(const fnn_kernels *, const fnn_metric_args *)
     void fnn_shared_dropout(const fnn_kernels *, const fnn_dropout *)
+    void fnn_shared_layer_step(
+        const fnn_kernels *, fnn_layer_step, fnn_split, const fnn_layer *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
 
@@ -164,6 +166,12 @@ cdef double shared_metric(const fnn_kernels *table, const fnn_metric_args *args)
 
 cdef void shared_dropout(const fnn_kernels *table, const fnn_dropout *d) noexcept nogil:
     fnn_shared_dropout(table, d)
+
+
+cdef void shared_layer_step(
+    const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+    const fnn_layer *l) noexcept nogil:
+    fnn_shared_layer_step(table, step, split, l)
 
 
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:

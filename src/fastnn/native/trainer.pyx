@@ -19,14 +19,18 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from fastnn.native.ckernels cimport *
 from fastnn.native.ops cimport (
     ACTIVATION,
+    ADD,
     CUSTOM,
     DENSE,
     DIRECT_TILES,
     DIRECT_VECTORS,
     DROPOUT,
+    LAYER,
+    USER,
     Op,
     Ops,
     address,
+    flops_per_row,
     heed_signals,
     padded_row,
 )
@@ -34,9 +38,9 @@ from fastnn.native.team cimport *
 
 import numpy
 
+from fastnn._checks import UPDATE_ARGUMENTS, user_gradients
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
-from fastnn._checks import UPDATE_ARGUMENTS
-from fastnn.program import aligned_zeros
+from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
 np.import_array()
 
@@ -112,6 +116,7 @@ cdef class Trainer:
     cdef char *targets
     cdef int32_t *labels
     cdef char *weights
+    cdef char *all_gradients   # of the parameters, in the program's layout
     cdef char *gradients[2]    # at the outputs of two neighbouring ops
     cdef char *panels
     # The loss
@@ -163,7 +168,7 @@ cdef class Trainer:
         self.inputs, self.outputs = program.inputs, program.outputs
         self.capacity = min(<int64_t>capacity, self._part_rows())
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
-        self.row_flops = sum([6.0 * p.size for p in program.parameters])
+        self.row_flops = 3 * flops_per_row(program)
         self.arrays = []
         self._allocate_batch()
         self._allocate_parameters()
@@ -176,11 +181,13 @@ cdef class Trainer:
     cdef int64_t _part_rows(self) except -1:
         """How many rows to work on at a time: as many as workspace and weights are quick for.
 
-        What users wrote sees whole batches.
+        What users wrote sees whole batches, and so do layers whose rows depend on one another.
         """
         cdef double weights = self.itemsize * sum([float(p.size) for p in self.program.parameters])
         own = [metric for metric in self.objective.metrics if metric.kernel is None]
-        if self.ops.customs or own or self.objective.loss.kernel is None:
+        coupled = [op for op in self.program.ops
+                   if isinstance(op, LayerOp) and op.kernel in WHOLE_BATCH]
+        if self.ops.customs or own or coupled or self.objective.loss.kernel is None:
             return INT64_MAX
         return PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
 
@@ -207,6 +214,10 @@ cdef class Trainer:
             op.z = op.y
             if op.kind == CUSTOM or fnn_saves_input(op.activation):
                 op.z = self._allocate(self.capacity * op.row)
+            if op.kind == LAYER:
+                op.layer.room = self._allocate(self._room(op))
+            elif op.kind == ADD:
+                op.held = self._allocate(self.capacity * op.row)
             widest = max(widest, op.row)
             deepest = max(deepest, op.outputs)
         for i in range(2):
@@ -218,22 +229,47 @@ cdef class Trainer:
             self.predictions, self.predictions_row = op.y, op.row
         return 0
 
+    cdef int64_t _room(self, Op *op) noexcept:
+        """Elements that a layer needs to keep from step to step of a pass."""
+        cdef int64_t size = 0
+        if op.steps.room_of_row != NULL:
+            size += self.capacity * op.steps.room_of_row(&op.layer)
+        if op.steps.room_besides != NULL:
+            size += op.steps.room_besides(&op.layer)
+        return size
+
     cdef int _allocate_parameters(self) except -1:
         """Gradients in one buffer of the program's layout."""
         cdef int i
         cdef char *gradients
+        cdef Op *op
         self.slopes = self.program.layout.zeros()
-        gradients = address(self.slopes)
-        offsets = self.program.layout.offsets
+        gradients = self.all_gradients = address(self.slopes)
         for i in range(self.ops.count):
-            if self.ops.parameters[i] is None:
-                continue
-            kernel, bias = self.ops.parameters[i]
-            self.ops.items[i].kernel_gradient = gradients + <int64_t>offsets[kernel] * self.itemsize
-            if bias is not None:
-                self.ops.items[i].bias_gradient = gradients + <int64_t>offsets[bias] * self.itemsize
+            op = &self.ops.items[i]
+            own = [None if p is None else self._gradient_of(gradients, p)
+                   for p in self.ops.parameters[i]]
+            if op.kind == DENSE:
+                op.kernel_gradient = <char *><size_t>own[0]
+                op.bias_gradient = NULL if own[1] is None else <char *><size_t>own[1]
+            elif op.kind == LAYER:
+                self._point_to_gradients(op, own, self.ops.parameters[i])
         self._list_trainables(gradients)
         self._list_penalties(gradients)
+        return 0
+
+    cdef size_t _gradient_of(self, char *gradients, parameter) except 0:
+        return <size_t>(gradients + <int64_t>self.program.layout.offsets[parameter] * self.itemsize)
+
+    cdef int _point_to_gradients(self, Op *op, list own, parameters) except -1:
+        """Let a layer write the gradients of the weights that are trained."""
+        addresses = numpy.zeros(len(own), numpy.uintp)
+        for i, parameter in enumerate(parameters):
+            if parameter is not None and parameter.trainable:
+                addresses[i] = own[i]
+        self.arrays.append(addresses)
+        op.layer.weight_gradients = <void *const *>address(addresses)
+        op.follows = any([p is not None and p.renewed for p in parameters])
         return 0
 
     cdef Range _range(self, char *gradients, parameter):
@@ -304,9 +340,7 @@ cdef class Trainer:
         cdef Op *op
         self.lowest = self.ops.count
         for i in range(self.ops.count - 1, -1, -1):
-            if self.ops.parameters[i] is not None and any(
-                p is not None and p.trainable for p in self.ops.parameters[i]
-            ):
+            if any(p is not None and p.trainable for p in self.ops.parameters[i]):
                 self.lowest = i
         for i in range(self.ops.count - 1):
             op = &self.ops.items[i]
@@ -314,8 +348,17 @@ cdef class Trainer:
                 self.ops.items[i + 1].kind == DENSE
                 and op.kind in (DENSE, ACTIVATION)
                 and op.activation < FNN_SOFTMAX
+                and not self._begins_branch(i + 1)
             )
         return 0
+
+    cdef bint _begins_branch(self, int i) noexcept:
+        """Whether the input of op `i` is added again further up, and so has two gradients."""
+        cdef int j
+        for j in range(i, self.ops.count):
+            if self.ops.items[j].kind == ADD and self.ops.items[j].source == i:
+                return True
+        return False
 
     cdef int _plan_loss(self) except -1:
         loss = self.objective.loss
@@ -520,6 +563,7 @@ cdef class Trainer:
             self._clip()
             self._update_or_call(hyper, iteration)
         self._average(iteration)
+        self._renew_statistics()
         self._commit(batch)
         return 0
 
@@ -551,6 +595,12 @@ cdef class Trainer:
             elif op.kind == CUSTOM:
                 self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
+            elif op.kind == LAYER:
+                self._layer(op, batch, x, x_row, training, iteration)
+            elif op.kind == ADD:
+                self._add(op, batch, x, x_row)
+            elif op.kind == USER:
+                self.ops.user_forward(op, rows, x, x_row, op.y, op.row, training)
             elif training:
                 self._dropout(op, batch, x, x_row, op.y, iteration)
             else:
@@ -585,6 +635,26 @@ cdef class Trainer:
         if keep_input:
             shared_activate(self.table, op.activation, op.alpha, rows * op.row, op.z, op.y)
         return 0
+
+    cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
+                     bint training, uint64_t iteration) noexcept nogil:
+        cdef fnn_layer *l = &op.layer
+        l.rows, l.first_row, l.add = batch.rows, batch.first, batch.first > 0
+        l.scale, l.step = 1.0 / batch.whole, iteration
+        l.training = training and (op.follows or op.steps.renew == NULL)
+        l.x, l.x_row, l.y, l.y_row = x, x_row, op.y, op.row
+        shared_layer_step(self.table, op.steps.forward, op.steps.forward_by, l)
+        if op.steps.penalty != NULL:
+            self.sums[0] += op.steps.penalty(l)
+
+    cdef void _add(self, const Op *op, const Batch *batch, const char *x,
+                   int64_t x_row) noexcept nogil:
+        cdef const char *other = batch.x
+        cdef int64_t other_row = batch.x_row
+        if op.source > 0:
+            other = self.ops.items[op.source - 1].y
+            other_row = self.ops.items[op.source - 1].row
+        self.table.add_matrices(batch.rows, op.outputs, x, x_row, other, other_row, op.y, op.row)
 
     cdef void _dropout(self, const Op *op, const Batch *batch, const char *x, int64_t x_row,
                        char *y, uint64_t iteration) noexcept nogil:
@@ -694,7 +764,76 @@ cdef class Trainer:
                     self._backward_to_input(op, &self.ops.items[i - 1], batch.rows, gradient,
                                             self.gradients[1 - turn])
                     turn = 1 - turn
+            elif op.kind == LAYER or op.kind == USER:
+                if op.kind == USER:
+                    self._backward_through_user(op, i, batch, gradient, self.gradients[1 - turn])
+                else:
+                    self._backward_through_layer(op, i, gradient, self.gradients[1 - turn])
+                turn = 1 - turn
+            elif op.kind == ADD:
+                memcpy(op.held, gradient, batch.rows * op.row * self.itemsize)
+            if i > self.lowest:
+                self._add_held(i, batch.rows, self.gradients[turn])
         return 0
+
+    cdef int64_t _row_below(self, int i) noexcept nogil:
+        """Row length of the gradient with respect to the input of op `i`."""
+        return self.ops.items[i - 1].row if i > 0 else self.input_row
+
+    cdef void _backward_through_layer(self, Op *op, int i, const char *gradient,
+                                      char *out) noexcept nogil:
+        """Gradients of a layer's weights and, above the lowest op, of its input."""
+        cdef fnn_layer *l = &op.layer
+        l.gradient, l.gradient_row = gradient, op.row
+        l.input_gradient, l.input_gradient_row = out, self._row_below(i)
+        if op.steps.weight_gradients != NULL:
+            shared_layer_step(self.table, op.steps.weight_gradients, op.steps.weights_by, l)
+        if i > self.lowest:
+            shared_layer_step(self.table, op.steps.input_gradient, op.steps.input_by, l)
+
+    cdef int _backward_through_user(self, Op *op, int i, const Batch *batch, const char *gradient,
+                                    char *out) except -1 with gil:
+        layer = self.ops.customs[op.custom]
+        cdef const char *x = self.ops.items[i - 1].y if i > 0 else batch.x
+        cdef int64_t x_row = self.ops.items[i - 1].row if i > 0 else batch.x_row
+        cdef char *target
+        parameters = self.ops.parameters[i]
+        result = layer.backward(
+            self.ops.matrix(gradient, batch.rows, op.outputs, op.row),
+            self.ops.matrix(x, batch.rows, op.inputs, x_row),
+            self.ops.matrix(op.y, batch.rows, op.outputs, op.row),
+        )
+        source = f"{layer.name}.backward"
+        of_input, *of_weights = user_gradients(result, len(parameters))
+        for parameter, of_weight in zip(parameters, of_weights):
+            target = self.all_gradients
+            target += <int64_t>self.program.layout.offsets[parameter] * self.itemsize
+            shape = numpy.shape(of_weight)
+            if shape != parameter.shape:
+                raise ValueError(
+                    f"{source} must return a gradient of shape {parameter.shape} for "
+                    f"'{parameter.name}', got {shape}"
+                )
+            self.ops.put(numpy.reshape(of_weight, (1, -1)), source, target, 1, parameter.size,
+                         parameter.size)
+        return self.ops.put(of_input, source, out, batch.rows, op.inputs, self._row_below(i))
+
+    cdef void _add_held(self, int i, int64_t rows, char *gradient) noexcept nogil:
+        """Add the gradients of those ops that added the input of op `i`."""
+        cdef int j
+        cdef Op *op
+        for j in range(i, self.ops.count):
+            op = &self.ops.items[j]
+            if op.kind == ADD and op.source == i:
+                self.table.add_matrices(rows, op.outputs, gradient, op.row, op.held, op.row, gradient,
+                                    op.row)
+
+    cdef void _renew_statistics(self) noexcept nogil:
+        """Let the statistics of layers follow the batch."""
+        cdef int i
+        for i in range(self.ops.count):
+            if self.ops.items[i].kind == LAYER and self.ops.items[i].steps.renew != NULL:
+                self.ops.items[i].steps.renew(&self.ops.items[i].layer)
 
     cdef int _backward_through_activation(self, Op *op, const Batch *batch, char *gradient,
                                           uint64_t iteration) except -1 nogil:

@@ -64,12 +64,12 @@ def dropout(
            [0., 2., 0., 2., 2., 2.]])
     """
     rate, seed, step = check_dropout(x, rate, seed, step, out)
-    keep = _random_words(x.shape, seed, step) >= int(rate * 2**32)
+    keep = random_words(x.shape, seed, step) >= int(rate * 2**32)
     scale = x.dtype.type(1 / (1 - rate))
     return deliver(np.where(keep, x * scale, 0), x.dtype, out)
 
 
-def _random_words(shape: tuple[int, ...], seed: int, step: int) -> np.ndarray:
+def random_words(shape: tuple[int, ...], seed: int, step: int) -> np.ndarray:
     """Return a word of 32 random bits for each row and column."""
     rows, columns = np.indices(shape)
     counter = np.broadcast_arrays(columns // 4, rows, step & WORD, step >> 32)

@@ -15,23 +15,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._checks import UPDATES, check_name
+from fastnn._checks import UPDATES, check_name, user_gradients
 from fastnn.program import (
+    WHOLE_BATCH,
     ActivationOp,
+    AddOp,
+    BranchOp,
     Dataset,
     DenseOp,
     DropoutOp,
+    LayerOp,
     Objective,
     Op,
     OptimizerState,
     Parameter,
     Program,
     UpdateRule,
+    UserOp,
+    training_only,
 )
 from fastnn.reference._arrays import ieee_arithmetic
 from fastnn.reference.activations import activation_backward, activation_forward
 from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
+from fastnn.reference.layers import (
+    KERNELS,
+    activity_penalty,
+    layer_forward,
+    layer_gradient,
+    moments,
+)
 from fastnn.reference.losses import loss_backward, loss_forward
 from fastnn.reference.metrics import metric_values
 from fastnn.reference.optimizers import (
@@ -109,6 +122,7 @@ class ReferenceTrainer:
         self.state = state
         self.capacity = capacity
         self.trainable = [p for p in program.parameters if p.trainable]
+        self.renewed = [p for p in program.parameters if p.renewed]
         self.totals = np.zeros(1 + len(objective.metrics))
         self.rows = 0
 
@@ -186,12 +200,15 @@ class ReferenceTrainer:
         records = run_forward(self.program.ops, batch.x, step=self.state.iterations)
         self._count(batch, records)
         self._update(self._gradients(batch, records), values)
+        self._renew_statistics(records)
+        self._touch()
         self.state.iterations += 1
 
     @contextmanager
     def _rolled_back_on_error(self) -> Iterator[None]:
         """Undo an unfinished step: a signal handler may raise between any two operations."""
-        arrays = [p.array for p in self.trainable] + [*self.state.buffers, self.totals]
+        changing = [*self.trainable, *self.renewed]
+        arrays = [p.array for p in changing] + [*self.state.buffers, self.totals]
         saved = [array.copy() for array in arrays]
         counts = self.rows, self.state.iterations
         try:
@@ -210,6 +227,11 @@ class ReferenceTrainer:
         sums = np.zeros_like(self.totals)
         values = self._loss_values(batch, self._scores(batch, records))
         sums[0] = total(values, batch.weights) + len(batch) * self._penalty()
+        sums[0] += sum(
+            activity_penalty(record.x, **record.op.options)
+            for record in records
+            if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
+        )
         predictions = records[-1].y if records else batch.x
         for i, metric in enumerate(self.objective.metrics, start=1):
             if metric.kernel is None:
@@ -275,9 +297,10 @@ class ReferenceTrainer:
         """Return the gradients of loss and penalties for the trainable parameters."""
         grad = self._loss_gradient(batch, self._scores(batch, records))
         gradients: Gradients = {}
+        held: list[np.ndarray] = []
         for record in reversed(records):
             fused = self.objective.head is not None and record is records[-1]
-            grad = run_backward(record, grad, fused, self.state.iterations, gradients)
+            grad = run_backward(record, grad, fused, self.state.iterations, gradients, held)
         gradients = {p: gradients[p] for p in self.trainable}
         for parameter, gradient in gradients.items():
             add_penalty_gradient(parameter, gradient)
@@ -289,7 +312,17 @@ class ReferenceTrainer:
         kernel: Any = None if rule.kernel is None else UPDATE_KERNELS[rule.kernel]
         weights = [self._weights(p, gradient) for p, gradient in gradients.items()]
         take_step(weights, rule, kernel, self.state.iterations, values)
-        self._touch()
+
+    def _renew_statistics(self, records: Sequence[Record]) -> None:
+        """Let the moving means and variances follow those of the batch."""
+        for record in records:
+            op = record.op
+            if isinstance(op, LayerOp) and op.kernel in WHOLE_BATCH and renews(op):
+                momentum = record.x.dtype.type(op.options["momentum"])
+                with ieee_arithmetic():
+                    for parameter, now in zip(op.parameters[-2:], moments(record.x), strict=True):
+                        moving = parameter.array
+                        moving[...] = momentum * moving + (1 - momentum) * now
 
     def _weights(self, parameter: Parameter, gradient: np.ndarray) -> Weights:
         """Return a parameter with its gradient and its parts of the optimizer's buffers."""
@@ -303,7 +336,8 @@ class ReferenceTrainer:
         )
 
     def _touch(self) -> None:
-        for block in {p.block for p in self.trainable if p.block is not None}:
+        changing = [*self.trainable, *self.renewed]
+        for block in {p.block for p in changing if p.block is not None}:
             block.touch()
 
 
@@ -313,30 +347,92 @@ class ReferenceTrainer:
 def run_forward(ops: Sequence[Op], x: np.ndarray, step: int | None = None) -> list[Record]:
     """Run `ops` over the rows of `x`; `step` is the number of the training step, if it is one."""
     records: list[Record] = []
+    branches: list[np.ndarray] = []
     for op in ops:
         z = x
         if isinstance(op, DenseOp):
             bias = None if op.bias is None else op.bias.array
             z = dense_forward(x, op.kernel.array, bias)
-        if isinstance(op, DropoutOp):
-            y = x if step is None else dropout(x, op.rate, op.seed, step)
-        else:
+        if isinstance(op, DenseOp | ActivationOp):
             y = activate(op.activation, z)
+        else:
+            y = run_layer(op, x, step, branches)
         records.append(Record(op, x, z, y))
         x = y
     return records
 
 
+def run_layer(op: Op, x: np.ndarray, step: int | None, branches: list[np.ndarray]) -> np.ndarray:
+    """Return the output of an op that has no activation; `branches` are those that are open."""
+    if isinstance(op, BranchOp):
+        branches.append(x)
+        return x
+    if isinstance(op, AddOp):
+        with ieee_arithmetic():
+            return x + branches.pop()
+    if isinstance(op, UserOp):
+        y = op.layer.forward(read_only(x), step is not None)
+        return returned(y, (len(x), op.outputs), x.dtype, f"{op.layer.name}.forward")
+    if step is None and training_only(op):
+        return x
+    if isinstance(op, DropoutOp):
+        assert step is not None
+        return dropout(x, op.rate, op.seed, step)
+    assert isinstance(op, LayerOp)
+    return layer_forward(op.kernel, x, *weight_arrays(op), **layer_options(op, step))
+
+
+def weight_arrays(op: LayerOp) -> list[np.ndarray | None]:
+    """Return the weights of a layer, None for those that it does without."""
+    return [None if weight is None else weight.array for weight in op.weights]
+
+
+def layer_options(op: LayerOp, step: int | None) -> dict[str, Any]:
+    """Return the keyword arguments of a layer's kernel at a training step, or in inference."""
+    options = dict(op.options)
+    if KERNELS[op.kernel].random:
+        options |= {"seed": op.seed, "step": step}
+    if op.kernel in WHOLE_BATCH:
+        options["training"] = step is not None and renews(op)
+    return options
+
+
+def renews(op: LayerOp) -> bool:
+    """Whether training renews the statistics of a layer."""
+    return any(parameter.renewed for parameter in op.parameters)
+
+
 def run_backward(
-    record: Record, grad: np.ndarray, fused: bool, step: int, gradients: Gradients
+    record: Record,
+    grad: np.ndarray,
+    fused: bool,
+    step: int,
+    gradients: Gradients,
+    held: list[np.ndarray],
 ) -> np.ndarray:
     """Return the gradient with respect to an op's input; add its parameters' to `gradients`.
 
     Where the op's activation is `fused` with the loss, `grad` is that of the pre-activation.
+    `held` are gradients that wait for the beginning of their branch.
     """
     op = record.op
+    if isinstance(op, AddOp):
+        held.append(grad)
+        return grad
+    if isinstance(op, BranchOp):
+        with ieee_arithmetic():
+            return grad + held.pop()
+    if isinstance(op, UserOp):
+        return user_gradient(op, record, grad, gradients)
     if isinstance(op, DropoutOp):
         return dropout(grad, op.rate, op.seed, step)
+    if isinstance(op, LayerOp):
+        arrays, options = weight_arrays(op), layer_options(op, step)
+        grad_x, of_weights = layer_gradient(op.kernel, grad, record.x, *arrays, **options)
+        for weight, gradient in zip(op.weights, of_weights, strict=False):
+            if weight is not None and gradient is not None:
+                gradients[weight] = gradient
+        return grad_x
     if not fused:
         grad = activation_gradient(op.activation, grad, record.z, record.y)
     if isinstance(op, ActivationOp):
@@ -347,6 +443,16 @@ def run_backward(
     if op.bias is not None and grad_bias is not None:
         gradients[op.bias] = grad_bias
     return grad_x
+
+
+def user_gradient(op: UserOp, record: Record, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
+    """Return the gradient of the input of a user's layer; add its weights' to `gradients`."""
+    views = [read_only(array) for array in (grad, record.x, record.y)]
+    grad_x, *of_weights = user_gradients(op.layer.backward(*views), len(op.parameters))
+    source = f"{op.layer.name}.backward"
+    for parameter, gradient in zip(op.parameters, of_weights, strict=True):
+        gradients[parameter] = returned(gradient, parameter.shape, grad.dtype, source)
+    return returned(grad_x, record.x.shape, grad.dtype, source)
 
 
 def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:

@@ -152,6 +152,68 @@ typedef struct {
     const double *hyper;    /* hyper-parameters, in the order given in updates.h */
 } fnn_update;
 
+/* Layers that are neither dense nor an activation. */
+typedef enum {
+    FNN_PRELU,
+    FNN_MAXOUT,
+    FNN_EMBEDDING,
+    FNN_LAYER_NORMALIZATION,
+    FNN_RMS_NORMALIZATION,
+    FNN_UNIT_NORMALIZATION,
+    FNN_BATCH_NORMALIZATION,
+    FNN_NORMALIZATION,
+    FNN_RESCALING,
+    FNN_GAUSSIAN_NOISE,
+    FNN_GAUSSIAN_DROPOUT,
+    FNN_ALPHA_DROPOUT,
+    FNN_ACTIVITY_REGULARIZATION,
+    FNN_SIMPLE_RNN,
+    FNN_LAYERS
+} fnn_layer_kind;
+
+/* What such a layer works on. Which weights and options each has, and in what order, layers.h and
+ * recurrent.h say at its head. */
+typedef struct {
+    fnn_layer_kind kind;
+    int64_t rows, inputs, outputs;
+    int64_t first, count; /* the rows or columns to work on, as the `fnn_split` of the step says */
+    const double *options;
+    int64_t option_count;
+    const void *const *weights; /* a weight that the layer does without is NULL */
+    const void *x;
+    int64_t x_row;
+    void *y;
+    int64_t y_row;
+    void *room; /* what the steps of a pass keep for each other */
+    int training;
+    uint64_t seed, step;
+    int64_t first_row; /* number of the first row in the batch, for the generator */
+    /* Backward: */
+    const void *gradient; /* with respect to y */
+    int64_t gradient_row;
+    void *input_gradient; /* with respect to x; not `gradient` itself */
+    int64_t input_gradient_row;
+    void *const *weight_gradients; /* NULL for those that are not wanted */
+    int add;                       /* to what the weights' gradients hold */
+    double scale;                  /* of penalties in the gradient: 1 / rows of the batch */
+} fnn_layer;
+
+/* By what a step may be shared out over threads, without a change in the result. */
+typedef enum { FNN_WHOLE, FNN_BY_ROWS, FNN_BY_COLUMNS } fnn_split;
+
+/* The steps of a layer, in the order in which a training step takes them; some are NULL. */
+typedef struct {
+    void (*forward)(const fnn_layer *l);
+    double (*penalty)(const fnn_layer *l);       /* added to the loss, summed over the rows */
+    void (*weight_gradients)(const fnn_layer *l);
+    void (*input_gradient)(const fnn_layer *l);
+    void (*renew)(const fnn_layer *l);           /* weights that follow the data, at the end */
+    fnn_split forward_by, weights_by, input_by;
+    /* Elements of `room`: for each row, and besides. */
+    int64_t (*room_of_row)(const fnn_layer *l);
+    int64_t (*room_besides)(const fnn_layer *l);
+} fnn_layer_steps;
+
 typedef struct {
     int64_t itemsize;
     int64_t vector_width; /* elements in a register */
@@ -188,6 +250,10 @@ typedef struct {
     void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
                    int64_t out_row);
     void (*dropout)(const fnn_dropout *d);
+    fnn_layer_steps layers[FNN_LAYERS];
+    /* y = a + b, row by row; y may be a or b. */
+    void (*add_matrices)(int64_t rows, int64_t columns, const void *a, int64_t a_row, const void *b,
+                     int64_t b_row, void *y, int64_t y_row);
 
     double (*sum_of_squares)(int64_t n, const void *x);
     double (*sum_of_magnitudes)(int64_t n, const void *x);

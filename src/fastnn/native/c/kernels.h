@@ -8,6 +8,10 @@
 #include "losses.h"
 #include "updates.h"
 #include "rows.h"
+#include "layers.h"
+#include "noise.h"
+#include "normalization.h"
+#include "recurrent.h"
 
 const fnn_kernels FN(fnn_kernels) = {
     .itemsize = sizeof(REAL),
@@ -27,6 +31,24 @@ const fnn_kernels FN(fnn_kernels) = {
     .column_sums = FN(column_sums),
     .gather = FN(gather),
     .dropout = FN(dropout),
+    .layers =
+        {
+            [FNN_PRELU] = PRELU_STEPS,
+            [FNN_MAXOUT] = MAXOUT_STEPS,
+            [FNN_EMBEDDING] = EMBEDDING_STEPS,
+            [FNN_LAYER_NORMALIZATION] = LAYER_NORMALIZATION_STEPS,
+            [FNN_RMS_NORMALIZATION] = RMS_NORMALIZATION_STEPS,
+            [FNN_UNIT_NORMALIZATION] = UNIT_NORMALIZATION_STEPS,
+            [FNN_BATCH_NORMALIZATION] = BATCH_NORMALIZATION_STEPS,
+            [FNN_NORMALIZATION] = NORMALIZATION_STEPS,
+            [FNN_RESCALING] = RESCALING_STEPS,
+            [FNN_GAUSSIAN_NOISE] = GAUSSIAN_NOISE_STEPS,
+            [FNN_GAUSSIAN_DROPOUT] = GAUSSIAN_DROPOUT_STEPS,
+            [FNN_ALPHA_DROPOUT] = ALPHA_DROPOUT_STEPS,
+            [FNN_ACTIVITY_REGULARIZATION] = ACTIVITY_REGULARIZATION_STEPS,
+            [FNN_SIMPLE_RNN] = SIMPLE_RNN_STEPS,
+        },
+    .add_matrices = FN(add_matrices),
     .sum_of_squares = FN(sum_of_squares),
     .sum_of_magnitudes = FN(sum_of_magnitudes),
     .scale = FN(scale),
@@ -55,6 +77,28 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef PROBABILITY_FLOOR
 #undef DROPOUT_GROUPS
 #undef COUNT
+#undef ROWS_OF
+#undef VECTORS_OF
+#undef VECTORS
+#undef COLUMN_OPTIONS
+#undef NOISE_COLUMNS
+#undef SELU_SATURATION
+#undef UNIT_LIMIT
+#undef COLUMN_SUMS
+#undef PRELU_STEPS
+#undef MAXOUT_STEPS
+#undef EMBEDDING_STEPS
+#undef LAYER_NORMALIZATION_STEPS
+#undef RMS_NORMALIZATION_STEPS
+#undef UNIT_NORMALIZATION_STEPS
+#undef BATCH_NORMALIZATION_STEPS
+#undef NORMALIZATION_STEPS
+#undef RESCALING_STEPS
+#undef GAUSSIAN_NOISE_STEPS
+#undef GAUSSIAN_DROPOUT_STEPS
+#undef ALPHA_DROPOUT_STEPS
+#undef ACTIVITY_REGULARIZATION_STEPS
+#undef SIMPLE_RNN_STEPS
 
 #undef REAL
 #undef INT

@@ -10,6 +10,7 @@
 #define FUNCTION_WORK 60.0
 #define UPDATE_WORK 80.0
 #define DROPOUT_WORK 100.0
+#define LAYER_WORK 40.0
 
 #define LOSS_WORK 200.0
 
@@ -301,6 +302,30 @@ void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d) {
     dropout_args args = {table, d};
     fnn_share_out(fnn_team_size(DROPOUT_WORK * (double)(d->rows * d->columns)),
                   d->rows, 1, dropout, &args);
+}
+
+typedef struct {
+    fnn_layer_step step;
+    const fnn_layer *whole;
+} layer_args;
+
+static void layer_step(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const layer_args *args = context;
+    fnn_layer l = *args->whole;
+    l.first = first;
+    l.count = count;
+    args->step(&l);
+}
+
+void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+                           const fnn_layer *l) {
+    layer_args args = {step, l};
+    const double work = LAYER_WORK * (double)(l->rows * (l->inputs + l->outputs));
+    const int64_t shares = split == FNN_WHOLE ? 1 : fnn_team_size(work);
+    const int by_columns = split == FNN_BY_COLUMNS;
+    fnn_share_out(shares, by_columns ? l->inputs : l->rows, by_columns ? table->vector_width : 1,
+                  layer_step, &args);
 }
 
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a

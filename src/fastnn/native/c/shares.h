@@ -44,6 +44,10 @@ void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t colu
 double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
 double fnn_shared_metric(const fnn_kernels *table, const fnn_metric_args *args);
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d);
+/* One step of a layer, by what it may be shared out. */
+typedef void (*fnn_layer_step)(const fnn_layer *);
+void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_split split,
+                           const fnn_layer *l);
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u);
 
 #endif

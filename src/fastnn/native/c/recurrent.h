@@ -1,0 +1,174 @@
+/* The simple recurrent layer: h_t = activation(x_t kernel + h_{t-1} recurrent + bias).
+ *
+ * A row of x holds the features of all steps in turn. Options: steps, activation, its alpha,
+ * whether the states of all steps are wanted. Weights: kernel (features x units), recurrent
+ * (units x units), bias.
+ *
+ * Room, for each row: the states, what the activation was taken of, and its gradients, `stride`
+ * elements for each step. Besides: packed panels of both matrices. Gradients go back through all
+ * steps: P. J. Werbos, "Backpropagation through time: what it does and how to do it" (1990). */
+
+typedef struct {
+    int64_t steps, features, units, stride, row; /* row: of the room, all steps of one sample */
+    fnn_activation activation;
+    double alpha;
+    int sequences, saves_input;
+    REAL *h, *z, *dz, *panels, *recurrent_panels;
+} FN(rnn);
+
+static int64_t FN(rnn_units)(const fnn_layer *l) {
+    return l->options[3] != 0 ? l->outputs / (int64_t)l->options[0] : l->outputs;
+}
+
+static int64_t FN(rnn_row)(const fnn_layer *l) {
+    return (int64_t)l->options[0] * ((FN(rnn_units)(l) + LANES - 1) / LANES * LANES);
+}
+
+static int64_t FN(rnn_room_of_row)(const fnn_layer *l) { return 3 * FN(rnn_row)(l); }
+
+/* Panels of a matrix and of its transpose are not wanted at once. */
+INLINE int64_t FN(panels_size)(int64_t rows, int64_t columns) {
+    const int64_t a = rows * ((columns + PANEL_WIDTH - 1) / PANEL_WIDTH);
+    const int64_t b = columns * ((rows + PANEL_WIDTH - 1) / PANEL_WIDTH);
+    return (a > b ? a : b) * PANEL_WIDTH;
+}
+
+static int64_t FN(rnn_room_besides)(const fnn_layer *l) {
+    const int64_t units = FN(rnn_units)(l), features = l->inputs / (int64_t)l->options[0];
+    return FN(panels_size)(features, units) + FN(panels_size)(units, units) + LANES;
+}
+
+static FN(rnn) FN(rnn_of)(const fnn_layer *l) {
+    FN(rnn) r;
+    r.steps = (int64_t)l->options[0];
+    r.features = l->inputs / r.steps;
+    r.units = FN(rnn_units)(l);
+    r.row = FN(rnn_row)(l);
+    r.stride = r.row / r.steps;
+    r.activation = (fnn_activation)(int)l->options[1];
+    r.alpha = l->options[2];
+    r.sequences = l->options[3] != 0;
+    r.saves_input = fnn_saves_input(r.activation);
+    r.h = l->room;
+    r.z = r.saves_input ? r.h + l->rows * r.row : r.h;
+    r.dz = r.h + 2 * l->rows * r.row;
+    r.panels = r.h + 3 * l->rows * r.row;
+    r.recurrent_panels = r.panels + FN(panels_size)(r.features, r.units);
+    return r;
+}
+
+/* C (rows x n) += or = A B over one step, with B packed. */
+static fnn_gemm FN(step_product)(const fnn_layer *l, const REAL *a, int64_t a_row, int64_t k,
+                                 const REAL *panels, REAL *c, int64_t c_row, int64_t n) {
+    return (fnn_gemm){.m = l->rows, .n = n, .k = k, .a = a, .a_row = a_row, .a_col = 1,
+                      .b = panels, .b_row = PANEL_WIDTH, .b_panel = k * PANEL_WIDTH, .c = c,
+                      .c_row = c_row, .epilogue = FNN_STORE, .whole_m = l->rows};
+}
+
+/* Whole vectors of the rows are worked on: the room has them. */
+INLINE void FN(activate_step)(const fnn_layer *l, const FN(rnn) *r, int64_t at) {
+    for (int64_t i = 0; i < l->rows; i++, at += r->row)
+        FN(activate)(r->activation, r->alpha, r->units, r->z + at, r->h + at);
+}
+
+static void FN(give_states)(const fnn_layer *l, const FN(rnn) *r) {
+    for (int64_t i = 0; i < l->rows; i++)
+        for (int64_t t = r->sequences ? 0 : r->steps - 1; t < r->steps; t++)
+            memcpy(FN(y_of)(l, i) + (r->sequences ? t * r->units : 0),
+                   r->h + i * r->row + t * r->stride, (size_t)r->units * sizeof(REAL));
+}
+
+static void FN(simple_rnn)(const fnn_layer *l) {
+    const FN(rnn) r = FN(rnn_of)(l);
+    FN(pack)(r.features, r.units, l->weights[0], r.units, 1, r.panels);
+    FN(pack)(r.units, r.units, l->weights[1], r.units, 1, r.recurrent_panels);
+    for (int64_t t = 0; t < r.steps; t++) {
+        const int64_t at = t * r.stride;
+        fnn_gemm g = FN(step_product)(l, (const REAL *)l->x + t * r.features, l->x_row, r.features,
+                                      r.panels, r.z + at, r.row, r.units);
+        g.bias = l->weights[2];
+        FN(gemm)(&g);
+        if (t > 0) {
+            g = FN(step_product)(l, r.h + at - r.stride, r.row, r.units, r.recurrent_panels,
+                                 r.z + at, r.row, r.units);
+            g.add = 1;
+            FN(gemm)(&g);
+        }
+        FN(activate_step)(l, &r, at);
+    }
+    FN(give_states)(l, &r);
+}
+
+/* The gradient that step t gets from the layer's output. */
+INLINE void FN(take_gradient)(const fnn_layer *l, const FN(rnn) *r, int64_t t) {
+    for (int64_t i = 0; i < l->rows; i++) {
+        REAL *out = r->dz + i * r->row + t * r->stride;
+        const REAL *g = FN(gradient_of)(l, i) + (r->sequences ? t * r->units : 0);
+        if (r->sequences || t == r->steps - 1)
+            memcpy(out, g, (size_t)r->units * sizeof(REAL));
+        else
+            memset(out, 0, (size_t)r->units * sizeof(REAL));
+    }
+}
+
+static void FN(back_through_time)(const fnn_layer *l, const FN(rnn) *r) {
+    FN(pack)(r->units, r->units, l->weights[1], 1, r->units, r->recurrent_panels);
+    for (int64_t t = r->steps - 1; t >= 0; t--) {
+        const int64_t at = t * r->stride;
+        FN(take_gradient)(l, r, t);
+        if (t + 1 < r->steps) {
+            fnn_gemm g = FN(step_product)(l, r->dz + at + r->stride, r->row, r->units,
+                                          r->recurrent_panels, r->dz + at, r->row, r->units);
+            g.add = 1;
+            FN(gemm)(&g);
+        }
+        for (int64_t i = 0; i < l->rows; i++)
+            FN(activate_gradient)(r->activation, r->alpha, r->units, r->dz + i * r->row + at,
+                                  r->z + i * r->row + at, r->dz + i * r->row + at);
+    }
+}
+
+/* Transposed A times the gradients at one step, added to those of the steps before. */
+static void FN(weight_step)(const fnn_layer *l, const FN(rnn) *r, const REAL *a, int64_t a_col,
+                            int64_t m, int64_t t, REAL *out, int add) {
+    const fnn_gemm g = {.m = m, .n = r->units, .k = l->rows, .a = a, .a_row = 1, .a_col = a_col,
+                        .b = r->dz + t * r->stride, .b_row = r->row, .b_panel = PANEL_WIDTH,
+                        .c = out, .c_row = r->units, .epilogue = FNN_STORE, .whole_m = m,
+                        .add = add};
+    if (out) FN(gemm)(&g);
+}
+
+static void FN(simple_rnn_weights)(const fnn_layer *l) {
+    const FN(rnn) r = FN(rnn_of)(l);
+    REAL *kernel = l->weight_gradients[0], *recurrent = l->weight_gradients[1];
+    REAL *bias = l->weight_gradients[2];
+    FN(back_through_time)(l, &r);
+    if (recurrent && r.steps == 1 && !l->add)
+        memset(recurrent, 0, (size_t)(r.units * r.units) * sizeof(REAL));
+    for (int64_t t = 0; t < r.steps; t++) {
+        FN(weight_step)(l, &r, (const REAL *)l->x + t * r.features, l->x_row, r.features, t,
+                        kernel, l->add || t > 0);
+        if (t > 0)
+            FN(weight_step)(l, &r, r.h + (t - 1) * r.stride, r.row, r.units, t, recurrent,
+                            l->add || t > 1);
+        if (bias)
+            FN(column_sums)(l->rows, r.units, r.dz + t * r.stride, r.row, bias, l->add || t > 0);
+    }
+}
+
+static void FN(simple_rnn_input)(const fnn_layer *l) {
+    const FN(rnn) r = FN(rnn_of)(l);
+    FN(pack)(r.units, r.features, l->weights[0], 1, r.units, r.panels);
+    for (int64_t t = 0; t < r.steps; t++) {
+        const fnn_gemm g = FN(step_product)(l, r.dz + t * r.stride, r.row, r.units, r.panels,
+                                            (REAL *)l->input_gradient + t * r.features,
+                                            l->input_gradient_row, r.features);
+        FN(gemm)(&g);
+    }
+}
+
+#define SIMPLE_RNN_STEPS                                                                         \
+    {.forward = FN(simple_rnn), .weight_gradients = FN(simple_rnn_weights),                      \
+     .input_gradient = FN(simple_rnn_input), .forward_by = FNN_WHOLE, .weights_by = FNN_WHOLE,   \
+     .input_by = FNN_WHOLE, .room_of_row = FN(rnn_room_of_row),                                  \
+     .room_besides = FN(rnn_room_besides)}
