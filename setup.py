@@ -56,6 +56,7 @@ setup(
         [
             extension("dispatch", f"{NATIVE}/c/dispatch.c", f"{NATIVE}/c/scratch.c"),
             extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
+            extension("orthogonal"),
             extension("kernels"),
             extension("ops"),
             extension("trainer"),

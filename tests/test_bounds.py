@@ -53,12 +53,19 @@ GUARDED = textwrap.dedent(
                     for activation in ("linear", "relu", "tanh", "softmax"):
                         kernels.dense_forward(X, W, B, activation, out=out)
                         kernels.dense_backward(G, X, W, B, activation, y=out)
+                    for mode in ("rows", "columns"):
+                        kernels.orthogonal_gradient(W, mode=mode)
+                    for array in (guarded(w, end), guarded(b, end)):
+                        kernels.min_max_norm(array)
+                        kernels.non_neg(array)
                     W_transposed = guarded(np.ascontiguousarray(w.T), end).T
                     kernels.dense_forward(X, W_transposed, B, out=out)
+                    wide, both = (guarded(np.hstack([g, g]), end) for _ in range(2))
                     for activation in ACTIVATIONS:
-                        kernels.activation_forward(G, activation, out=out)
+                        Z, grad_z = (wide, both) if activation == "glu" else (G, out)
+                        kernels.activation_forward(Z, activation, out=out)
                         if activation != "step":
-                            kernels.activation_backward(G, G, G, activation, out=out)
+                            kernels.activation_backward(G, Z, G, activation, out=grad_z)
                     labels = guarded(np.zeros(rows, np.int32), end)
                     weights = guarded(np.ones(rows, dtype), end)
                     for loss in LOSS_OPTIONS:

@@ -20,6 +20,7 @@ from numeric import RTOL, numerical_gradient
 from fastnn import (
     activations,
     callbacks,
+    constraints,
     initializers,
     kernels,
     layers,
@@ -127,7 +128,14 @@ LAYERS = [
     LayerCase(Input((5,), name="example"), (5,), (5,), 0),
     LayerCase(Dense(3, "tanh", name="example"), (5,), (3,), 18),
     LayerCase(Dense(3, use_bias=False, name="example"), (5,), (3,), 15),
+    LayerCase(Dense(6, "glu", name="example"), (5,), (3,), 36),
     LayerCase(Activation("tanh", name="example"), (5,), (5,), 0),
+    LayerCase(Activation("glu", name="example"), (6,), (3,), 0),
+    LayerCase(layers.ReLU(name="example"), (5,), (5,), 0),
+    LayerCase(layers.ReLU(0.5, 0.1, 0.25, name="example"), (5,), (5,), 0),
+    LayerCase(layers.LeakyReLU(name="example"), (5,), (5,), 0),
+    LayerCase(layers.ELU(0.5, name="example"), (5,), (5,), 0),
+    LayerCase(layers.Softmax(name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.5, seed=7, name="example"), (5,), (5,), 0),
     LayerCase(Dropout(0.2, seed=8, name="example"), (4, 3), (4, 3), 0),
     LayerCase(Flatten(name="example"), (4, 3), (12,), 0),
@@ -210,8 +218,24 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         activations.Softsign(),
         activations.HardSigmoid(),
         activations.Exponential(),
+        activations.ReLU(negative_slope=0.1, max_value=0.5, threshold=0.05),
+        activations.ReLU6(),
+        activations.HardTanh(),
+        activations.HardSiLU(),
+        activations.CELU(0.5),
+        activations.Mish(),
+        activations.LogSigmoid(),
+        activations.Squareplus(b=2.0),
+        activations.TanhShrink(),
+        activations.SoftShrink(threshold=0.1),
+        activations.HardShrink(threshold=0.1),
+        activations.Threshold(-0.1, 0.25),
+        activations.SparsePlus(),
+        activations.SparseSigmoid(),
         activations.Softmax(),
         activations.LogSoftmax(),
+        activations.Sparsemax(),
+        activations.GLU(),
     ],
     initializers: [
         initializers.Zeros(),
@@ -228,6 +252,7 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         initializers.LecunUniform(seed=5),
         initializers.LecunNormal(seed=5),
         initializers.Orthogonal(gain=2.0, seed=6),
+        initializers.Identity(gain=2.0),
     ],
     metrics: [
         metrics.MeanSquaredError(),
@@ -257,13 +282,29 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         optimizers.Ftrl(0.1, initial_accumulator_value=0.01, l2_regularization_strength=0.01),
         optimizers.Lion(0.01, weight_decay=0.1),
     ],
-    regularizers: [regularizers.L1(0.1), regularizers.L2(0.2), regularizers.L1L2(0.1, 0.2)],
+    regularizers: [
+        regularizers.L1(0.1),
+        regularizers.L2(0.2),
+        regularizers.L1L2(0.1, 0.2),
+        regularizers.OrthogonalRegularizer(0.3),
+        regularizers.OrthogonalRegularizer(0.3, mode="columns"),
+    ],
+    constraints: [
+        constraints.MaxNorm(0.5),
+        constraints.MaxNorm(0.5, axis=1),
+        constraints.NonNeg(),
+        constraints.UnitNorm(),
+        constraints.UnitNorm(axis=[0, 1]),
+        constraints.MinMaxNorm(0.3, 0.6, rate=0.5),
+    ],
     schedules: [
         schedules.ExponentialDecay(0.1, 4, 0.5, staircase=True),
         schedules.InverseTimeDecay(0.1, 10, 0.5),
         schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
         schedules.PolynomialDecay(0.1, 4, 0.01, 2.0, cycle=True),
         schedules.CosineDecay(0.1, 3, 0.1, warmup_target=0.2, warmup_steps=2),
+        schedules.CosineDecayRestarts(0.1, 2, 1.5, 0.8, 0.1),
+        schedules.OneCycle(0.1, 6, 0.5, "linear", 5.0, 10.0, three_phase=True),
     ],
 }
 FULL_BATCH = [optimizers.LBFGS(history_size=5, tolerance_grad=1e-6)]
@@ -289,6 +330,9 @@ BASES = {
     activations.ActivationFunction,
     activations.BuiltinActivation,
     callbacks.Callback,
+    constraints.BuiltinConstraint,
+    constraints.Constraint,
+    constraints.NormConstraint,
     initializers.Initializer,
     initializers.RandomInitializer,
     layers.Layer,
@@ -454,7 +498,7 @@ def layer_setup(case: LayerCase) -> Setup:
 
 
 def activation_setup(activation: activations.ActivationFunction) -> Setup:
-    return Setup(lambda: [Dense(4, activation), Dense(3), Activation(activation), Dense(2)])
+    return Setup(lambda: [Dense(4, activation), Dense(4), Activation(activation), Dense(2)])
 
 
 def loss_setup(case: LossCase) -> Setup:
@@ -488,6 +532,7 @@ SETUPS = {
     **{label(optimizer): dense_setup(optimizer) for optimizer in EXAMPLES[optimizers]},
     **{label(i): dense_setup(kernel_initializer=i) for i in EXAMPLES[initializers]},
     **{label(schedule): dense_setup(SGD(schedule)) for schedule in EXAMPLES[schedules]},
+    **{label(c): dense_setup(kernel_constraint=c) for c in EXAMPLES[constraints]},
 }
 
 
@@ -588,7 +633,8 @@ def test_no_gradient_no_change(setup, engine):
     model.train_on_batch(x, y, sample_weight=np.zeros(ROWS))
     for old, new, parameter in zip(before, model.get_weights(), model.weights, strict=True):
         if parameter.trainable and not penalised:
-            assert np.array_equal(old, new) == (parameter.regularizer is None)
+            held = parameter.regularizer is not None or parameter.constraint is not None
+            assert np.array_equal(old, new) == (not held)
 
 
 # Layers
@@ -659,7 +705,7 @@ class TestActivations:
                 )
 
     def test_it_takes_any_array_and_leaves_it_alone(self, example, dtype):
-        x = np.random.default_rng(6).normal(size=(4, 6)).astype(dtype)
+        x = np.random.default_rng(6).normal(size=(4, 8)).astype(dtype)
         x.flags.writeable = False
         before = x.copy()
         expected = example(np.ascontiguousarray(x[::-1, ::2]))
@@ -869,15 +915,31 @@ def test_initial_weights_are_those_of_the_initializer(example, dtype):
 @pytest.mark.parametrize("engine", ENGINES)
 @each(regularizers)
 def test_the_penalty_is_added_to_the_loss(example, engine):
-    setup = dense_setup(kernel_regularizer=example, bias_regularizer=example)
+    of_matrices = isinstance(example, regularizers.OrthogonalRegularizer)
+    of_bias = regularizers.L2(0.1) if of_matrices else example
+    setup = dense_setup(kernel_regularizer=example, bias_regularizer=of_bias)
     x, y = setup.data()
     model = setup.model(engine=engine)
     error = losses.MeanSquaredError()(y, model.predict(x, verbose=0))
     kernel, bias = model.get_weights()[:2]
-    expected = error + example(kernel) + example(bias)
+    expected = error + example(kernel) + of_bias(bias)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
     assert model.train_on_batch(x, y) == pytest.approx(expected)
     assert example(np.zeros((2, 3))) == 0.0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@each(constraints)
+def test_weights_are_constrained_after_each_step(example, engine):
+    setup = dense_setup(kernel_constraint=example)
+    x, y = setup.data()
+    free, held = dense_setup().model(engine=engine), setup.model(engine=engine)
+    for model in (free, held):
+        model.train_on_batch(x, y)
+    kernel, *others = free.get_weights()
+    constrained, *unconstrained = held.get_weights()
+    np.testing.assert_allclose(constrained, example(kernel), rtol=1e-12)
+    np.testing.assert_array_equal(flat(unconstrained), flat(others))
 
 
 # Callbacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import activations, losses, metrics, optimizers, regularizers
+from fastnn import activations, constraints, losses, metrics, optimizers, regularizers
 from fastnn._checks import ACTIVATIONS
 from fastnn.native.engine import NativeEngine
 from fastnn.program import (
@@ -30,8 +30,9 @@ def make_program(widths, dtype, names, seed=0, dropout=0.0, regularizer=None, bi
     """Return a program of dense layers, all of its parameters drawn from `seed`."""
     ops, parameters = [], []
     for i, name in enumerate(names):
-        kernel = Parameter("kernel", (widths[i], widths[i + 1]), regularizer)
-        shift = Parameter("bias", (widths[i + 1],)) if bias else None
+        units = 2 * widths[i + 1] if name == "glu" else widths[i + 1]
+        kernel = Parameter("kernel", (widths[i], units), regularizer)
+        shift = Parameter("bias", (units,)) if bias else None
         parameters += [kernel] if shift is None else [kernel, shift]
         ops.append(DenseOp(widths[i], widths[i + 1], kernel, shift, activations.get(name)))
         if dropout and i + 1 < len(names):
@@ -163,6 +164,99 @@ def test_training_with_every_activation(isa, dtype, name):
         None,
         optimizers.SGD(0.01),
         16,
+    )
+
+
+OPTIONS = [
+    activations.ReLU(0.2, 1.5, 0.25),
+    activations.LeakyReLU(-0.4),
+    activations.ELU(0.6),
+    activations.CELU(0.6),
+    activations.Squareplus(0.5),
+    activations.SoftShrink(0.2),
+    activations.HardShrink(0.3),
+    activations.Threshold(0.1, -0.2),
+]
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("activation", OPTIONS, ids=repr)
+def test_training_with_options(isa, dtype, activation):
+    data = make_data(np.random.default_rng(5), 53, 6, 4, dtype, "real")
+    assert_same_training(
+        dtype,
+        lambda: make_program((6, 19, 9, 4), dtype, (activation, activation, "tanh")),
+        data,
+        losses.get("mean_squared_error"),
+        None,
+        optimizers.SGD(0.01),
+        16,
+    )
+
+
+class Pairs(activations.ActivationFunction):
+    """x and -x beside each other, above zero: twice as wide."""
+
+    name = "pairs"
+
+    def forward(self, x):
+        return np.maximum(np.hstack([x, -x]), 0)
+
+    def backward(self, grad, x, y):
+        positive, negative = np.hsplit(grad * (y > 0), 2)
+        return positive - negative
+
+    def output_width(self, inputs):
+        return 2 * inputs
+
+
+def make_reshaping(dtype):
+    """A program with activations on their own, which change the width, wherever they can be."""
+    first = Parameter("kernel", (19, 34))
+    second = Parameter("kernel", (17, 6))
+    ParameterBlock([first, second], np.dtype(dtype))
+    rng = np.random.default_rng(0)
+    for p in (first, second):
+        p.assign(rng.normal(size=p.shape) / np.sqrt(p.shape[0]))
+    glu, pairs, tanh = activations.glu, Pairs(), activations.tanh
+    ops = [
+        ActivationOp(38, 19, glu),
+        DenseOp(19, 34, first, None, activations.mish),
+        ActivationOp(34, 68, pairs),
+        ActivationOp(68, 34, glu),
+        ActivationOp(34, 34, tanh),
+        DropoutOp(34, 34, 0.2, seed=3),
+        ActivationOp(34, 17, glu),
+        ActivationOp(17, 17, activations.sparsemax),
+        DenseOp(17, 12, second, None, pairs),
+        ActivationOp(12, 6, glu),
+        ActivationOp(6, 3, glu),
+    ]
+    return Program(ops, 38, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("rows", [0, 1, 13, 97, 200])
+def test_forward_through_activations_that_change_the_width(isa, dtype, rows):
+    x = np.random.default_rng(12).normal(size=(rows, 38)).astype(dtype)
+    before = x.copy()
+    np.testing.assert_allclose(
+        outputs(NativeEngine, make_reshaping(dtype), x),
+        outputs(ReferenceEngine, make_reshaping(dtype), x),
+        rtol=FORWARD[dtype],
+        atol=FORWARD[dtype],
+    )
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_training_through_activations_that_change_the_width(isa, dtype, batch_size):
+    data = make_data(np.random.default_rng(13), 53, 38, 3, dtype, "real")
+    optimizer = optimizers.SGD(0.05, momentum=0.9)
+    loss = losses.get("mean_squared_error")
+    assert_same_training(
+        dtype, lambda: make_reshaping(dtype), data, loss, None, optimizer, batch_size, ordered=False
     )
 
 
@@ -520,3 +614,32 @@ def test_gradient_of_all_data(isa, dtype, frozen):
         results.append([out, trainer.totals.copy()])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=TRAINED[dtype], atol=TRAINED[dtype])
+
+
+class FailsWhenAsked(constraints.Constraint):
+    failing = False
+
+    def __call__(self, w):
+        if self.failing:
+            raise ArithmeticError("no more")
+        return w
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_constraint_that_raises_keeps_sums_and_averages(engine):
+    program = make_program((4, 7, 1), "float64", ("tanh", "linear"))
+    constraint = program.parameters[2].constraint = FailsWhenAsked()
+    optimizer = optimizers.Adam(0.05, gradient_accumulation_steps=2, use_ema=True)
+    state = optimizer.new_state(program.layout)
+    objective = Objective(losses.get("mse"), None, ())
+    trainer = engine(program).trainer(objective, optimizer.rule(), state, 8)
+    data = make_data(np.random.default_rng(11), 16, 4, 1, "float64", "real")
+    rows = optimizer.hyperparameters(0, 2)
+    assert trainer.train(data, None, 8, 0, rows[:1], 60.0) == 1
+    kept = [array.copy() for array in [*state.buffers, *(p.value for p in program.parameters)]]
+    constraint.failing = True
+    with pytest.raises(ArithmeticError, match="no more"):
+        trainer.train(data, None, 8, 1, rows[1:], 60.0)
+    now = [*state.buffers, *(p.value for p in program.parameters)]
+    for array, value in zip(now, kept, strict=True):
+        np.testing.assert_array_equal(array, value)

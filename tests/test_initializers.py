@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from fastnn import initializers, utils
+from fastnn import Input, Sequential, initializers, utils
+from fastnn.engines import ENGINES
+from fastnn.layers import Dense
 
 SEEDED = [
     initializers.RandomUniform(seed=7),
@@ -111,6 +113,81 @@ def test_orthogonal_needs_two_axes():
         initializers.Orthogonal()((3,))
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 2), (0, 3)])
+def test_identity(shape):
+    np.testing.assert_array_equal(initializers.Identity(2.0)(shape, "float64"), 2 * np.eye(*shape))
+    with pytest.raises(ValueError, match=r"two axes, got \(3,\)"):
+        initializers.Identity()((3,))
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [*SEEDED, initializers.Zeros(), initializers.Ones(), initializers.Constant(2.0)],
+    **by_name,
+)
+def test_the_default_type_is_float32(initializer):
+    assert initializer((3, 2)).dtype == initializer((3, 2), None).dtype == np.float32
+    assert initializer((3, 2), dtype=np.float64).dtype == np.float64
+
+
+def test_names_of_keras():
+    assert isinstance(initializers.get("IdentityInitializer"), initializers.Identity)
+    for name, cls in initializers._registry.entries.items():
+        assert getattr(initializers, name) is cls
+
+
+class Ramp(initializers.Initializer):
+    def __init__(self, top=1.0):
+        self.top = top
+
+    def __call__(self, shape, dtype=None):
+        return np.linspace(0.0, self.top, math.prod(shape)).reshape(shape)
+
+
+class Drawn(initializers.RandomInitializer):
+    def draw(self, rng, shape):
+        return rng.exponential(size=shape)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+class TestOwnInitializer:
+    def test_it_makes_the_weights(self, engine):
+        layer = Dense(3, kernel_initializer=Ramp(2.0), bias_initializer=Ramp())
+        model = Sequential([Input((4,)), layer], engine=engine)
+        np.testing.assert_allclose(layer.kernel.ravel(), np.linspace(0, 2, 12), rtol=1e-6)
+        np.testing.assert_allclose(layer.bias, [0.0, 0.5, 1.0])
+        assert layer.kernel.dtype == np.float32
+        form = model.get_config()["layers"][1]["config"]["kernel_initializer"]
+        assert form == {"class_name": "Ramp", "config": {"top": 2.0}}
+        assert initializers.deserialize(form, {"Ramp": Ramp}).top == 2.0
+
+    def test_one_that_draws_follows_seeds(self, engine):
+        def kernel(seed=None):
+            layer = Dense(3, kernel_initializer=Drawn(seed))
+            Sequential([Input((4,)), layer], engine=engine)
+            return layer.kernel
+
+        np.testing.assert_array_equal(kernel(5), kernel(5))
+        utils.set_random_seed(1)
+        first = kernel()
+        assert not np.array_equal(kernel(), first)
+        utils.set_random_seed(1)
+        np.testing.assert_array_equal(kernel(), first)
+
+    def test_values_of_another_shape_are_refused(self, engine):
+        class Row(initializers.Initializer):
+            def __call__(self, shape, dtype=None):
+                return np.zeros(shape[1:])
+
+        layer = Dense(3, kernel_initializer=Row(), name="d")
+        message = (
+            r"Row must return an array of shape \(4, 3\) for 'kernel' of Dense 'd', got \(3,\)"
+        )
+        with pytest.raises(ValueError, match=message):
+            Sequential([Input((4,)), layer], engine=engine)
+        assert not layer.built
+
+
 def test_constants():
     assert initializers.Zeros()((2, 0)).shape == (2, 0)
     np.testing.assert_array_equal(initializers.Ones()((2, 2), "float64"), np.ones((2, 2)))
@@ -121,6 +198,7 @@ def test_constants():
     ("make", "message"),
     [
         (lambda: initializers.Constant(math.nan), "value"),
+        (lambda: initializers.Identity(math.inf), "gain"),
         (lambda: initializers.RandomUniform(1.0, 0.0), "minval must not exceed maxval"),
         (lambda: initializers.RandomNormal(stddev=-1.0), "stddev"),
         (lambda: initializers.TruncatedNormal(stddev=math.inf), "stddev"),

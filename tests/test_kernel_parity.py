@@ -7,8 +7,8 @@ import inspect
 import numpy as np
 import pytest
 
-from fastnn import kernels, reference
-from fastnn._checks import ACTIVATIONS, LOSS_OPTIONS, METRICS, SOFTMAX_KINDS
+from fastnn import kernels, reference, use_threads
+from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, LOSS_OPTIONS, METRICS, ROW_ACTIVATIONS
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 3e-5, "float64": 3e-12}
@@ -122,15 +122,18 @@ def test_any_layout_of_the_operands(isa, rng, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_dense(isa, rng, dtype, activation):
-    for rows, inputs, units in [(1, 1, 2), (7, 5, 33), (24, 64, 10), (37, 100, 65), (5, 0, 3)]:
+    for rows, inputs, units in [(1, 1, 2), (7, 5, 34), (24, 64, 10), (37, 100, 65), (5, 0, 3)]:
         x = rng.normal(size=(rows, inputs)).astype(dtype)
         kernel = (rng.normal(size=(inputs, units)) / np.sqrt(max(inputs, 1))).astype(dtype)
         bias = rng.normal(size=units).astype(dtype)
+        if activation == "glu":
+            kernel, bias = np.repeat(kernel, 2, axis=1), np.repeat(bias, 2)
         y = kernels.dense_forward(x, kernel, bias, activation)
         assert_close(y, reference.dense_forward(x, kernel, bias, activation))
         if activation == "step":
             continue
         grad = rng.normal(size=(rows, units)).astype(dtype)
+        assert y.shape == grad.shape
         expected = reference.dense_backward(grad, x, kernel, bias, activation)
         for given in (None, y):
             actual = kernels.dense_backward(grad, x, kernel, bias, activation, y=given)
@@ -180,34 +183,81 @@ SPECIAL = [*MAGNITUDES, *(-m for m in MAGNITUDES), np.nan]
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_forward_and_backward(isa, rng, dtype, activation):
-    arrays = [rng.normal(0, 3, size=shape) for shape in [(7, 33), (5, 3), (1, 1), (2, 3, 17)]]
+    shapes = [(7, 33), (5, 3), (1, 1), (2, 3, 17), (4, 100)]
+    if activation == "glu":
+        shapes = [(*shape[:-1], 2 * shape[-1]) for shape in shapes]
+    arrays = [rng.normal(0, 3, size=shape) for shape in shapes]
     arrays += [np.zeros((0, 4)), np.zeros((3, 0)), np.array(SPECIAL)]
-    if activation in SOFTMAX_KINDS:
+    if activation in ROW_ACTIVATIONS:
         arrays.pop()
-        arrays += [np.array([[1e4, -1e4, 0.0], [-700.0, -701.0, -702.0]])]
+        arrays += [np.array([[1e4, -1e4, 0.0, 1.0], [-700.0, -701.0, -702.0, -700.0]])]
     else:
         arrays += [np.array(0.7), np.asfortranarray(arrays[0])[::-1]]
     for x in (array.astype(dtype) for array in arrays):
         y = reference.activation_forward(x, activation)
         assert_close(kernels.activation_forward(x, activation), y)
         if activation != "step":
-            grad = rng.normal(size=x.shape).astype(dtype)
+            grad = rng.normal(size=y.shape).astype(dtype)
             assert_close(
                 kernels.activation_backward(grad, x, y, activation),
                 reference.activation_backward(grad, x, y, activation),
             )
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.3, -0.5])
-@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
-def test_alpha(isa, rng, activation, alpha):
-    x, grad = rng.normal(size=(2, 9, 21))
-    y = kernels.activation_forward(x, activation, alpha=alpha)
-    assert_close(y, reference.activation_forward(x, activation, alpha=alpha))
+OPTIONS = [
+    ("relu", {"negative_slope": 0.2}),
+    ("relu", {"max_value": 2.5}),
+    ("relu", {"threshold": 1.5}),
+    ("relu", {"negative_slope": -0.3, "max_value": 3.0, "threshold": 1.0}),
+    ("leaky_relu", {"negative_slope": 0.0}),
+    ("leaky_relu", {"negative_slope": -0.5}),
+    ("elu", {"alpha": 0.0}),
+    ("elu", {"alpha": 0.3}),
+    ("elu", {"alpha": -0.5}),
+    ("celu", {"alpha": 0.3}),
+    ("celu", {"alpha": 5.0}),
+    ("squareplus", {"b": 0.3}),
+    ("squareplus", {"b": 1e-60}),
+    ("soft_shrink", {"threshold": 0.0}),
+    ("soft_shrink", {"threshold": 1.3}),
+    ("hard_shrink", {"threshold": 0.0}),
+    ("hard_shrink", {"threshold": 1.3}),
+    ("threshold", {"threshold": -1.5, "default_value": 0.5}),
+]
+
+
+def test_options_of_every_activation_that_has_any():
+    assert {name for name, _ in OPTIONS} == set(ACTIVATION_OPTIONS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sparsemax_of_infinities(isa, dtype):
+    inf, nan = np.inf, np.nan
+    x = np.array([[0, -inf, 0.5], [0, inf, 1], [-inf] * 3, [0, nan, 1], [3, 3, 3]], dtype)
+    x = np.hstack([x, np.tile(x[:, :1], (1, 40))])
+    y = kernels.activation_forward(x, "sparsemax")
+    assert_close(y, reference.activation_forward(x, "sparsemax"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("activation", "options"), OPTIONS)
+def test_options(isa, rng, activation, options, dtype):
+    x, grad = rng.normal(0, 3, size=(2, 9, 21)).astype(dtype)
+    y = kernels.activation_forward(x, activation, options=options)
+    assert_close(y, reference.activation_forward(x, activation, options=options))
     assert_close(
-        kernels.activation_backward(grad, x, y, activation, alpha=alpha),
-        reference.activation_backward(grad, x, y, activation, alpha=alpha),
+        kernels.activation_backward(grad, x, y, activation, options=options),
+        reference.activation_backward(grad, x, y, activation, options=options),
     )
+    kernel = rng.normal(size=(21, 5)).astype(dtype) / 5
+    z = kernels.dense_forward(x, kernel, activation=activation, options=options)
+    assert_close(z, reference.dense_forward(x, kernel, activation=activation, options=options))
+    actual, expected = (
+        module.dense_backward(z, x, kernel, activation=activation, options=options)
+        for module in (kernels, reference)
+    )
+    for a, b in zip(actual[:2], expected[:2], strict=True):
+        assert_close(a, b, 10)
 
 
 # Losses and metrics
@@ -338,6 +388,66 @@ def test_centred_rmsprop_needs_no_velocity(isa, rng, dtype):
         assert_close(native[index], plain[index])
 
 
+# Constraints and penalties
+
+SHAPES = [(0, 3), (3, 0), (1, 1), (1, 5), (5, 1), (13, 17), (33, 64), (64, 33), (65, 130), (300, 7)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (7,), (0,), (3, 4, 5)])
+def test_constraints(isa, rng, dtype, shape):
+    w = rng.normal(size=shape).astype(dtype)
+    w[..., :1] = 0  # a vector of length 0
+    calls = [
+        ("non_neg", {}),
+        ("min_max_norm", {"max_value": 0.5}),
+        ("min_max_norm", {"min_value": 1.0, "max_value": 2.0, "rate": 0.3}),
+        ("min_max_norm", {"min_value": 3.0, "max_value": 3.0}),
+    ]
+    for name, options in calls:
+        native, plain = w.copy(), w.copy()
+        getattr(kernels, name)(native, **options)
+        getattr(reference, name)(plain, **options)
+        assert_close(native, plain)
+
+
+@pytest.mark.parametrize("name", ["non_neg", "min_max_norm"])
+def test_constraints_keep_nan_to_its_vector(isa, name):
+    w = np.array([[np.nan, 3.0], [-1.0, -4.0]])
+    expected = w.copy()
+    getattr(kernels, name)(w)
+    getattr(reference, name)(expected)
+    np.testing.assert_array_equal(w, expected)
+    assert np.isnan(w[0, 0])
+    assert np.isfinite(w[:, 1]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+@pytest.mark.parametrize("shape", [*SHAPES, (7, 300), (513, 20)])
+def test_orthogonal_penalty(isa, rng, dtype, mode, shape):
+    w = rng.normal(size=shape).astype(dtype)
+    w[:1] = 0  # a row of length 0
+    options = {"factor": 0.5, "mode": mode}
+    expected = reference.orthogonal_penalty(w, **options)
+    assert kernels.orthogonal_penalty(w, **options) == pytest.approx(
+        expected, rel=TOLERANCE[dtype], abs=TOLERANCE[dtype]
+    )
+    assert_close(
+        kernels.orthogonal_gradient(w, **options), reference.orthogonal_gradient(w, **options)
+    )
+
+
+def test_orthogonal_penalty_is_the_same_for_any_number_of_threads(rng):
+    w = rng.normal(size=(300, 200))
+    results = []
+    for threads in (1, 2, 3):
+        with use_threads(threads):
+            gradient = kernels.orthogonal_gradient(w)
+            results.append((kernels.orthogonal_penalty(w), gradient.tobytes()))
+    assert len(set(results)) == 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [0, 1, 3, 4, 5, 63, 64, 65, 130])
 def test_dropout_masks_are_the_same(isa, rng, dtype, width):
@@ -383,6 +493,14 @@ def test_unaligned_arrays(isa, rng, dtype):
         kernels.adam(*arrays, learning_rate=0.1, step=3)
     for changed, expected in zip(moved, (a, b, c, d), strict=True):
         np.testing.assert_array_equal(changed, expected)
+    for name in ("orthogonal_penalty", "orthogonal_gradient"):
+        kernel = getattr(kernels, name)
+        np.testing.assert_array_equal(kernel(unaligned(a)), kernel(a))
+    for name in ("non_neg", "min_max_norm"):
+        changed, expected = unaligned(a - 0.5), a - 0.5
+        getattr(kernels, name)(changed)
+        getattr(kernels, name)(expected)
+        np.testing.assert_array_equal(changed, expected)
 
 
 # Bad arguments: the same exception with the same message
@@ -396,7 +514,7 @@ BAD_CALLS = [
     ("dense_forward", (X.astype(int), W.astype(int)), {}),
     ("dense_forward", (X.tolist(), W), {}),
     ("dense_forward", (X, W, B, "rleu"), {}),
-    ("dense_forward", (X, W, B, "relu"), {"alpha": 0.1}),
+    ("dense_forward", (X, W, B, "tanh"), {"options": {"alpha": 0.1}}),
     ("dense_forward", (X, W), {"out": np.zeros((3, 3))}),
     ("dense_forward", (X, W), {"out": np.zeros((3, 2), np.float32)}),
     ("dense_backward", (X, X, W), {}),
@@ -405,6 +523,15 @@ BAD_CALLS = [
     ("activation_forward", (np.float64(1.0), "tanh"), {}),
     ("activation_backward", (X, X, X, "step"), {}),
     ("softmax", (np.zeros(()),), {}),
+    ("activation_forward", (np.zeros((2, 3)), "glu"), {}),
+    ("activation_forward", (X, "glu"), {"out": np.zeros((3, 4))}),
+    ("activation_backward", (X, X, X, "glu"), {}),
+    ("activation_forward", (X, "relu"), {"options": {"max_value": -1.0}}),
+    ("activation_forward", (X, "celu"), {"options": {"alpha": 0.0}}),
+    ("activation_forward", (X, "celu"), {"options": {"beta": 1.0}}),
+    ("dense_forward", (X, np.zeros((4, 3)), None, "glu"), {}),
+    ("dense_forward", (X, W, B, "glu"), {"out": np.zeros((3, 2))}),
+    ("dense_backward", (np.zeros((3, 2)), X, W, B, "glu"), {}),
     ("loss_forward", (X, W, "mean_squared_error"), {}),
     ("loss_forward", (X, X, "mean_square_error"), {}),
     ("loss_forward", (np.array([0, 4, 1], np.int32), X, "sparse_categorical_crossentropy"), {}),
@@ -424,6 +551,18 @@ BAD_CALLS = [
     ("ftrl", tuple(np.zeros((4, 3))), {"learning_rate": 0.1, "learning_rate_power": 0.5}),
     ("lion", (*np.zeros((2, 3)), None), {"learning_rate": 0.1}),
     ("adam", (np.zeros(3), None, *np.zeros((2, 3))), {"learning_rate": 0.1, "step": 1}),
+    ("non_neg", (np.zeros(()),), {}),
+    ("non_neg", ([1.0],), {}),
+    ("non_neg", (np.zeros((3, 4)).T,), {}),
+    ("min_max_norm", (np.zeros(3, int),), {}),
+    ("min_max_norm", (np.broadcast_to(1.0, 3),), {}),
+    ("min_max_norm", (np.zeros(3),), {"min_value": 2.0}),
+    ("min_max_norm", (np.zeros(3),), {"max_value": np.nan}),
+    ("min_max_norm", (np.zeros(3),), {"rate": 1.5}),
+    ("orthogonal_penalty", (B,), {}),
+    ("orthogonal_penalty", (X,), {"factor": -1.0}),
+    ("orthogonal_gradient", (X,), {"mode": "row"}),
+    ("orthogonal_gradient", (X.tolist(),), {}),
 ]
 
 

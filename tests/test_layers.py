@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn import _naming, initializers, layers, regularizers
+from fastnn.engines import ENGINES
 from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Layer
 from fastnn.models import Sequential
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
@@ -216,6 +217,62 @@ class TestBuild:
         Sequential([layer])
         with pytest.raises(ValueError, match=r"'d' was built in float32 .* float64"):
             Sequential([layer], dtype="float64")
+
+    def test_a_layer_decides_the_dtype_of_its_model(self):
+        model = Sequential([Dense(3, input_dim=2), Dense(4, dtype="float64"), Dense(1)])
+        assert model.dtype == "float64"
+        assert {w.dtype for w in model.get_weights()} == {np.dtype("float64")}
+        assert model(np.ones((1, 2))).dtype == np.float64
+        assert [layer.dtype for layer in model.layers] == ["float64"] * 3
+        model = Sequential([Activation("relu", dtype=np.float64)])
+        assert model.dtype == "float64"
+        model.pop()
+        assert model.dtype == "float32"
+
+    def test_a_layer_added_to_a_model_without_weights_decides_too(self):
+        model = Sequential([Dense(3)])
+        assert model.dtype == "float32"
+        assert model.layers[0].dtype is None
+        model.add(Dense(2, dtype="float64"))
+        model.build((None, 2))
+        assert model.dtype == model.layers[0].dtype == "float64"
+
+    def test_a_built_layer_brings_its_dtype_along(self):
+        layer = Dense(3, input_dim=2)
+        Sequential([layer], dtype="float64")
+        assert Sequential([layer, Dense(1)]).dtype == "float64"
+
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_layers_that_contradict_each_other_or_the_model_are_refused(self, engine):
+        message = r"'d' was made with dtype='float64' and cannot serve a model of float32"
+        wide = Dense(3, name="d", dtype="float64")
+        with pytest.raises(ValueError, match=message):
+            Sequential([Dense(3, dtype="float32"), wide], engine=engine)
+        with pytest.raises(ValueError, match=message):
+            Sequential([wide], dtype="float32", engine=engine)
+        built = Sequential([Dense(3, input_dim=2)], engine=engine)
+        with pytest.raises(ValueError, match=message):
+            built.add(wide)
+        assert len(built.layers) == 1
+        assert built(np.ones((1, 2), np.float32)).shape == (1, 3)
+        with pytest.raises(ValueError, match=message):
+            layers.build_layers([wide], (None, 2), np.dtype(np.float32))
+        assert not wide.built
+
+    def test_the_dtype_is_part_of_the_config_where_it_was_given(self):
+        layer = Dense(3, dtype="float64", input_dim=2)
+        assert layer.get_config()["dtype"] == "float64"
+        assert Dense.from_config(layer.get_config()).dtype == "float64"
+        assert "dtype" not in Dense(3).get_config()
+        model = Sequential([layer, Dense(2)])
+        twin = Sequential.from_config(model.get_config())
+        assert twin.dtype == "float64"
+        assert twin.get_config() == model.get_config()
+
+    @pytest.mark.parametrize("dtype", ["float16", int, "double precision"])
+    def test_other_types_are_refused(self, dtype):
+        with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64'"):
+            Dense(3, dtype=dtype)
 
     def test_base_class_asks_for_an_implementation(self):
         with pytest.raises(NotImplementedError, match="Layer must implement compute_output_shape"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pytest
 
 from fastnn import Sequential
 from fastnn.layers import Dense, Dropout
@@ -27,13 +28,21 @@ def peak_of(action):
         tracemalloc.stop()
 
 
-def make_model():
-    layers = [Dense(64, "gelu", input_dim=100), Dropout(0.1), Dense(10, "softmax")]
+def make_model(**options):
+    layers = [Dense(64, "gelu", input_dim=100, **options), Dropout(0.1), Dense(10, "softmax")]
     return Sequential(layers, engine="native")
 
 
-def test_steps_allocate_nothing():
-    model, optimizer = make_model(), Adam()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel_constraint": "max_norm", "bias_constraint": "non_neg"},
+        {"kernel_regularizer": "orthogonal_regularizer", "bias_regularizer": "l2"},
+    ],
+)
+def test_steps_allocate_nothing(options):
+    model, optimizer = make_model(**options), Adam()
     _, program = model._ready()
     state = OptimizerState(program.layout, optimizer.slot_values)
     objective = Objective(

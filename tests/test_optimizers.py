@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numeric import numerical_gradient
 
-from fastnn import Sequential, _extras, kernels, optimizers, schedules, utils
+from fastnn import Sequential, _extras, constraints, kernels, optimizers, schedules, utils
 from fastnn.callbacks import LambdaCallback
 from fastnn.engines import ENGINES
 from fastnn.layers import BatchNormalization, Dense, Dropout, GaussianNoise
@@ -439,6 +439,29 @@ class TestOnArrays:
         kernel, bias = model.get_weights()
         np.testing.assert_allclose(model.predict(x, verbose=0), x @ kernel + bias)
 
+    def test_weights_of_a_model_are_held_to_their_constraints(self):
+        model = Sequential([Dense(2, input_dim=3, kernel_constraint="non_neg")], dtype="float64")
+        optimizer = SGD(5.0)
+        kernel, bias = model.trainable_weights
+        optimizer.apply([np.ones((3, 2)), np.ones(2)], [kernel, bias])
+        np.testing.assert_array_equal(kernel.value, np.zeros((3, 2)))
+        np.testing.assert_array_equal(bias.value, [-5.0, -5.0])
+
+    def test_a_constraint_that_raises_changes_nothing(self):
+        class Failing(constraints.Constraint):
+            def __call__(self, w):
+                raise RuntimeError("no more")
+
+        model = Sequential([Dense(2, input_dim=3, bias_constraint=Failing())], dtype="float64")
+        before = model.get_weights()
+        optimizer = SGD(1.0, momentum=0.9)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="no more"):
+                optimizer.apply([np.ones((3, 2)), np.ones(2)], model.trainable_weights)
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(new, old)
+        assert optimizer.iterations == 0
+
     @pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
     def test_a_copy_takes_its_arrays_along(self, make_copy):
         w = np.zeros(1)
@@ -812,6 +835,7 @@ class TestLBFGSRefuses:
             (Dropout(0.5), "must not depend on chance"),
             (GaussianNoise(0.5), "must not depend on chance"),
             (BatchNormalization(), "moving means"),
+            (Dense(3, kernel_constraint="non_neg"), "without constraints"),
         ],
         ids=lambda value: type(value).__name__,
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastnn import kernels, reference
-from fastnn._checks import ACTIVATIONS
+from fastnn._checks import ACTIVATIONS, output_width
 from fastnn.callbacks import Callback
 from fastnn.engines import ENGINES
 from fastnn.layers import Dense, Dropout, Input
@@ -54,6 +54,8 @@ def spread(draw, array):
 def layers_at_work(draw):
     """Return x, kernel, bias or None and an activation, of any shapes, layouts and float type."""
     dtype, rows, inputs, units = draw(DTYPES), draw(SIZES), draw(SIZES), draw(SIZES)
+    activation = draw(st.sampled_from(ACTIVATIONS))
+    units *= 2 if activation == "glu" else 1
     rng = np.random.default_rng(draw(SEEDS))
     x = rng.normal(size=(rows, inputs)).astype(dtype)
     kernel = (rng.normal(size=(inputs, units)) / max(1.0, math.sqrt(inputs))).astype(dtype)
@@ -61,7 +63,7 @@ def layers_at_work(draw):
     operands = [draw(spread(array)) for array in (x, kernel, bias)]
     if draw(st.booleans()):
         operands[2] = None
-    return (*operands, draw(st.sampled_from(ACTIVATIONS)))
+    return (*operands, activation)
 
 
 @st.composite
@@ -89,7 +91,8 @@ class TestDense:
             activation = "linear"
         x, kernel, _ = operands
         rng = np.random.default_rng(data.draw(SEEDS))
-        grad = rng.normal(size=(len(x), kernel.shape[1])).astype(x.dtype)
+        width = output_width(activation, kernel.shape[1])
+        grad = rng.normal(size=(len(x), width)).astype(x.dtype)
         grad = data.draw(spread(grad))
         with use_isa(isa):
             actual = kernels.dense_backward(grad, *operands, activation)
@@ -119,12 +122,14 @@ class TestDense:
 @tried(100)
 @given(matrices(), st.sampled_from(ACTIVATIONS), st.data())
 def test_activations_are_right_wherever_out_lies(x, activation, data):
+    if activation == "glu":
+        x = np.hstack([x, x])
     expected = kernels.activation_forward(x, activation)
     memory = np.zeros(3 * x.size, x.dtype)
     first = data.draw(st.integers(0, 2 * x.size))
-    inside, out = memory[x.size : 2 * x.size], memory[first : first + x.size]
+    inside, out = memory[x.size : 2 * x.size], memory[first : first + expected.size]
     inside[...] = x.ravel()
-    out = out.reshape(x.shape)
+    out = out.reshape(expected.shape)
     assert kernels.activation_forward(inside.reshape(x.shape), activation, out=out) is out
     np.testing.assert_array_equal(out, expected)
 

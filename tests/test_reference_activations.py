@@ -15,9 +15,9 @@ from fastnn.reference import activation_backward, activation_forward, log_softma
 from fastnn.reference import activations as module
 
 SMOOTH_POINTS = np.array([-4.3, -1.7, -0.6, -0.013, 0.02, 0.4, 1.1, 2.6, 5.2])
-ELEMENTWISE = [n for n in _checks.ACTIVATIONS if n not in _checks.SOFTMAX_KINDS]
+ELEMENTWISE = [n for n in _checks.ACTIVATIONS if n not in _checks.ROW_ACTIVATIONS]
 WITH_GRADIENT = [n for n in _checks.ACTIVATIONS if n != "step"]
-SHAPES = [(0,), (1,), (0, 3), (3, 0), (1, 1), (2, 3, 4)]
+SHAPES = [(0,), (2,), (0, 4), (3, 0), (1, 2), (2, 3, 4)]
 SCALARS = [(name, ()) for name in ELEMENTWISE]
 DTYPES = [np.float32, np.float64]
 
@@ -41,6 +41,19 @@ SCALAR_FORMULAS = {
     "softsign": lambda x: x / (1 + abs(x)),
     "hard_sigmoid": lambda x: min(max(x + 3, 0.0), 6.0) / 6,
     "exponential": math.exp,
+    "relu6": lambda x: min(max(x, 0.0), 6.0),
+    "hard_tanh": lambda x: min(max(x, -1.0), 1.0),
+    "hard_silu": lambda x: x * min(max(x + 3, 0.0), 6.0) / 6,
+    "celu": lambda x: x if x > 0 else math.exp(x) - 1,
+    "mish": lambda x: x * math.tanh(math.log(1 + math.exp(x))),
+    "log_sigmoid": lambda x: math.log(sigmoid(x)),
+    "squareplus": lambda x: (x + math.sqrt(x * x + 4)) / 2,
+    "tanh_shrink": lambda x: x - math.tanh(x),
+    "soft_shrink": lambda x: math.copysign(max(abs(x) - 0.5, 0.0), x),
+    "hard_shrink": lambda x: x if abs(x) > 0.5 else 0.0,
+    "threshold": lambda x: x if x > 0 else 0.0,
+    "sparse_plus": lambda x: x if x >= 1 else max(x + 1, 0.0) ** 2 / 4,
+    "sparse_sigmoid": lambda x: min(max(x + 1, 0.0), 2.0) / 2,
 }
 
 LIMITS = {
@@ -58,6 +71,19 @@ LIMITS = {
     "softsign": (-1, 1),
     "hard_sigmoid": (0, 1),
     "exponential": (0, np.inf),
+    "relu6": (0, 6),
+    "hard_tanh": (-1, 1),
+    "hard_silu": (0, np.inf),
+    "celu": (-1, np.inf),
+    "mish": (0, np.inf),
+    "log_sigmoid": (-np.inf, 0),
+    "squareplus": (0, np.inf),
+    "tanh_shrink": (-np.inf, np.inf),
+    "soft_shrink": (-np.inf, np.inf),
+    "hard_shrink": (-np.inf, np.inf),
+    "threshold": (0, np.inf),
+    "sparse_plus": (0, np.inf),
+    "sparse_sigmoid": (0, 1),
 }
 
 DERIVATIVE_LIMITS = {
@@ -74,6 +100,19 @@ DERIVATIVE_LIMITS = {
     "softsign": (0, 0),
     "hard_sigmoid": (0, 0),
     "exponential": (0, np.inf),
+    "relu6": (0, 0),
+    "hard_tanh": (0, 0),
+    "hard_silu": (0, 1),
+    "celu": (0, 1),
+    "mish": (0, 1),
+    "log_sigmoid": (1, 0),
+    "squareplus": (0, 1),
+    "tanh_shrink": (1, 1),
+    "soft_shrink": (1, 1),
+    "hard_shrink": (1, 1),
+    "threshold": (0, 1),
+    "sparse_plus": (0, 1),
+    "sparse_sigmoid": (0, 0),
 }
 
 
@@ -84,7 +123,7 @@ def derivative(name, x):
 def test_tables_name_every_activation():
     assert set(module.FORWARD) == set(_checks.ACTIVATIONS)
     assert set(module.DERIVATIVE) | set(module.BACKWARD) == set(WITH_GRADIENT)
-    assert set(module.BACKWARD) == set(_checks.SOFTMAX_KINDS)
+    assert set(module.BACKWARD) == set(_checks.ROW_ACTIVATIONS)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -117,10 +156,10 @@ def test_limits_of_the_derivative(name, dtype):
 @pytest.mark.parametrize("name", WITH_GRADIENT)
 def test_extreme_finite_input_is_silent(name, dtype):
     info = np.finfo(dtype)
-    x = np.array([[info.min, info.max, -info.tiny, info.tiny, -800.0, 800.0, 0.0]], dtype)
+    x = np.array([[info.min, info.max, -info.tiny, info.tiny, -800.0, 800.0, 0.0, 1.0]], dtype)
     with np.errstate(all="raise"):
         y = activation_forward(x, name)
-        grad = activation_backward(np.ones_like(x), x, y, name)
+        grad = activation_backward(np.ones_like(y), x, y, name)
     assert not np.isnan(y).any()
     assert not np.isnan(grad).any()
 
@@ -129,35 +168,53 @@ def test_extreme_finite_input_is_silent(name, dtype):
 def test_gradient(name):
     rng = np.random.default_rng(0)
     x = rng.permutation(np.concatenate([SMOOTH_POINTS, SMOOTH_POINTS + 0.11, [2.2, -2.2]]))
-    x = x.reshape(4, 5)
-    grad = rng.normal(size=x.shape)
+    x = x.reshape(2, 10)
+    y = activation_forward(x, name)
+    grad = rng.normal(size=y.shape)
     expected = numerical_gradient(lambda v: np.sum(grad * activation_forward(v, name)), x)
-    got = activation_backward(grad, x, activation_forward(x, name), name)
+    got = activation_backward(grad, x, y, name)
     assert_allclose(got, expected, rtol=RTOL, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", sorted(_checks.DEFAULT_ALPHA))
-def test_gradient_with_alpha(name):
+OTHER_OPTIONS = [
+    ("relu", {"negative_slope": 0.3, "max_value": 2.0, "threshold": 0.5}),
+    ("leaky_relu", {"negative_slope": 0.3}),
+    ("elu", {"alpha": 0.3}),
+    ("celu", {"alpha": 0.3}),
+    ("squareplus", {"b": 0.3}),
+    ("soft_shrink", {"threshold": 0.3}),
+    ("hard_shrink", {"threshold": 0.3}),
+    ("threshold", {"threshold": 0.3, "default_value": -1.0}),
+]
+
+
+def test_other_options_name_every_activation_with_options():
+    assert {name for name, _ in OTHER_OPTIONS} == set(_checks.ACTIVATION_OPTIONS)
+
+
+@pytest.mark.parametrize(("name", "options"), OTHER_OPTIONS)
+def test_gradient_with_options(name, options):
     x = SMOOTH_POINTS
-    expected = numerical_gradient(lambda v: np.sum(activation_forward(v, name, alpha=0.3)), x)
-    y = activation_forward(x, name, alpha=0.3)
-    got = activation_backward(np.ones_like(x), x, y, name, alpha=0.3)
+    expected = numerical_gradient(lambda v: np.sum(activation_forward(v, name, options=options)), x)
+    y = activation_forward(x, name, options=options)
+    got = activation_backward(np.ones_like(x), x, y, name, options=options)
     assert_allclose(got, expected, rtol=RTOL)
 
 
-@pytest.mark.parametrize("name", sorted(_checks.DEFAULT_ALPHA))
-def test_default_alpha(name):
-    alpha = _checks.DEFAULT_ALPHA[name]
+@pytest.mark.parametrize("name", sorted(_checks.ACTIVATION_OPTIONS))
+def test_default_options(name):
+    options = {option: default for option, (default, _) in _checks.ACTIVATION_OPTIONS[name].items()}
     assert_array_equal(
         activation_forward(SMOOTH_POINTS, name),
-        activation_forward(SMOOTH_POINTS, name, alpha=alpha),
+        activation_forward(SMOOTH_POINTS, name, options=options),
     )
 
 
 @pytest.mark.parametrize("name", WITH_GRADIENT)
 def test_zero_gradient_gives_zero(name):
-    x = SMOOTH_POINTS.reshape(3, 3)
-    got = activation_backward(np.zeros_like(x), x, activation_forward(x, name), name)
+    x = SMOOTH_POINTS[:8].reshape(2, 4)
+    y = activation_forward(x, name)
+    got = activation_backward(np.zeros_like(y), x, y, name)
     assert_array_equal(got, 0)
 
 
@@ -167,6 +224,18 @@ def test_derivatives_at_kinks():
     assert derivative("leaky_relu", zero) == 0.01
     assert derivative("elu", zero) == 1
     assert_array_equal(derivative("hard_sigmoid", np.array([-3.0, 3.0])), 0)
+    assert_array_equal(derivative("hard_silu", np.array([-3.0, 3.0])), [0, 1])
+    assert_array_equal(derivative("relu6", np.array([0.0, 6.0])), 0)
+    assert_array_equal(derivative("hard_tanh", np.array([-1.0, 1.0])), 0)
+    assert_array_equal(derivative("sparse_sigmoid", np.array([-1.0, 1.0])), 0)
+    for name in ("soft_shrink", "hard_shrink"):
+        assert_array_equal(derivative(name, np.array([-0.5, 0.0, 0.5])), 0)
+    assert derivative("threshold", zero) == 0
+    options = {"negative_slope": 0.25, "max_value": 2.0, "threshold": 1.0}
+    x = np.array([1.0, 2.0])
+    y = activation_forward(x, "relu", options=options)
+    got = activation_backward(np.ones(2), x, y, "relu", options=options)
+    assert_array_equal(got, [0.25, 1])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -175,9 +244,9 @@ def test_any_shape_keeps_shape_and_dtype(name, shape, dtype):
     x = np.full(shape, 0.5, dtype)
     y = activation_forward(x, name)
     assert isinstance(y, np.ndarray)
-    assert (y.shape, y.dtype) == (shape, dtype)
+    assert (y.shape, y.dtype) == (_checks.activation_shape(name, shape), dtype)
     if name != "step":
-        grad = activation_backward(x, x, y, name)
+        grad = activation_backward(y, x, y, name)
         assert isinstance(grad, np.ndarray)
         assert (grad.shape, grad.dtype) == (shape, dtype)
 
@@ -192,12 +261,13 @@ def test_result_shares_no_memory_with_the_input(name):
 def test_out_may_be_an_input(name):
     x = np.linspace(-2, 2, 12).reshape(3, 4)
     y = activation_forward(x, name)
-    grad = activation_backward(x, x, y, name)
+    grad = activation_backward(y, x, y, name)
     inplace = x.copy()
-    assert activation_forward(inplace, name, out=inplace) is inplace
-    assert_array_equal(inplace, y)
+    if y.shape == x.shape:
+        assert activation_forward(inplace, name, out=inplace) is inplace
+        assert_array_equal(inplace, y)
     inplace = x.copy()
-    activation_backward(inplace, inplace, y, name, out=inplace)
+    activation_backward(y, inplace, y, name, out=inplace)
     assert_array_equal(inplace, grad)
 
 
@@ -210,7 +280,7 @@ def test_out_may_overlap_with_the_input():
 
 @pytest.mark.parametrize("name", _checks.ACTIVATIONS)
 def test_any_strides_and_read_only(name):
-    x = np.linspace(-2, 2, 24).reshape(4, 6)
+    x = np.linspace(-2, 2, 32).reshape(4, 8)
     view = np.asfortranarray(x)[::-1, ::2]
     view.flags.writeable = False
     assert_array_equal(activation_forward(view, name), activation_forward(view.copy(), name))
@@ -255,6 +325,22 @@ def test_softmax_of_infinities():
     x = np.array([[0.0, -inf], [0.0, inf], [-inf, -inf], [0.0, np.nan]])
     assert_array_equal(softmax(x), [[1, 0], [np.nan] * 2, [np.nan] * 2, [np.nan] * 2])
     assert_array_equal(log_softmax(x), [[0, -inf], [np.nan] * 2, [np.nan] * 2, [np.nan] * 2])
+
+
+def test_sparsemax_of_infinities():
+    inf = np.inf
+    x = np.array([[0.0, -inf], [0.0, inf], [-inf, -inf], [0.0, np.nan]])
+    assert_array_equal(
+        activation_forward(x, "sparsemax"), [[1, 0], [np.nan] * 2, [np.nan] * 2, [np.nan] * 2]
+    )
+
+
+def test_glu_needs_an_even_width():
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match="must be even, got 3; make it 4"):
+        activation_forward(x, "glu")
+    with pytest.raises(ValueError, match="must be even"):
+        activation_backward(x, x, x, "glu")
 
 
 def test_step_gradient_points_to_perceptron():

@@ -16,7 +16,7 @@ WITH_GRADIENT = [n for n in _checks.ACTIVATIONS if n != "step"]
 @pytest.fixture
 def arrays():
     rng = np.random.default_rng(3)
-    return rng.normal(size=(5, 4)), rng.normal(size=(4, 3)), rng.normal(size=3)
+    return rng.normal(size=(5, 4)), rng.normal(size=(4, 6)), rng.normal(size=6)
 
 
 def test_forward_by_hand():
@@ -41,7 +41,8 @@ def test_backward_by_hand():
 @pytest.mark.parametrize("activation", WITH_GRADIENT)
 def test_gradients(activation, arrays):
     x, kernel, bias = arrays
-    grad = np.random.default_rng(4).normal(size=(5, 3))
+    width = _checks.output_width(activation, 6)
+    grad = np.random.default_rng(4).normal(size=(5, width))
 
     def scalar(x, kernel, bias):
         return np.sum(grad * dense_forward(x, kernel, bias, activation))
@@ -68,10 +69,10 @@ def test_given_y_changes_nothing(activation, arrays):
         assert_array_equal(got, expected)
 
 
-def test_alpha_reaches_the_activation(arrays):
+def test_options_reach_the_activation(arrays):
     x, kernel, bias = arrays
-    y = dense_forward(x, kernel, bias, "elu", alpha=0.3)
-    assert_array_equal(y, activation_forward(x @ kernel + bias, "elu", alpha=0.3))
+    y = dense_forward(x, kernel, bias, "elu", options={"alpha": 0.3})
+    assert_array_equal(y, activation_forward(x @ kernel + bias, "elu", options={"alpha": 0.3}))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

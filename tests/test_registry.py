@@ -9,6 +9,7 @@ import pytest
 
 from fastnn import (
     activations,
+    constraints,
     initializers,
     losses,
     metrics,
@@ -17,7 +18,7 @@ from fastnn import (
 )
 from fastnn._registry import Configurable, Registry, real
 
-NAMED = [activations, initializers, losses, metrics, optimizers, regularizers]
+NAMED = [activations, constraints, initializers, losses, metrics, optimizers, regularizers]
 
 
 @pytest.mark.parametrize("module", NAMED)
@@ -56,6 +57,7 @@ class TestGet:
         (initializers, "glorot_unifrom", "Did you mean 'glorot_uniform'"),
         (regularizers, "l3", "Did you mean 'l2'|Did you mean 'l1'"),
         (metrics, "acuracy", "'binary_accuracy'"),
+        (constraints, "maxnorm", "Did you mean 'MaxNorm'|Did you mean 'max_norm'"),
     ],
 )
 def test_unknown_name_names_the_near_ones(module, typo, meant):
@@ -69,7 +71,8 @@ def test_unknown_name_names_the_near_ones(module, typo, meant):
         (activations, "subclass ActivationFunction"),
         (losses, "subclass Loss"),
         (initializers, "Subclass Initializer"),
-        (regularizers, "L1, L2 or L1L2"),
+        (regularizers, "Subclass Regularizer"),
+        (constraints, "Subclass Constraint"),
     ],
 )
 def test_plain_function_is_refused_with_advice(module, advice):

@@ -29,6 +29,11 @@ TABLE = [
     ("silu", "float32", (-110.0, 1e3), 2.5),
     ("gelu", "float32", (-15.0, 1e3), 2.5),
     ("softsign", "float32", (-1e6, 1e6), 1.5),
+    ("celu", "float32", (-30.0, 5.0), 1.5),
+    ("mish", "float32", (-110.0, 1e3), 2.5),
+    ("log_sigmoid", "float32", (-1e3, 104.0), 2.5),
+    ("squareplus", "float32", (-1e3, 1e3), 2.5),
+    ("tanh_shrink", "float32", (-1e3, 1e3), 2.5),
     ("exponential", "float64", (-746.0, 709.7), 1.2),
     ("tanh", "float64", (-20.0, 20.0), 3.0),
     ("sigmoid", "float64", (-746.0, 60.0), 2.5),
@@ -38,6 +43,11 @@ TABLE = [
     ("silu", "float64", (-760.0, 1e3), 2.5),
     ("gelu", "float64", (-40.0, 1e3), 2.6),
     ("softsign", "float64", (-1e9, 1e9), 1.5),
+    ("celu", "float64", (-60.0, 5.0), 1.5),
+    ("mish", "float64", (-760.0, 1e3), 2.5),
+    ("log_sigmoid", "float64", (-1e3, 746.0), 2.5),
+    ("squareplus", "float64", (-1e3, 1e3), 2.5),
+    ("tanh_shrink", "float64", (-1e3, 1e3), 2.5),
 ]
 
 # Functions of float64 need a truth of more than 53 digits.
@@ -62,6 +72,7 @@ def normal_tail(a):
 def truth(activation, x):
     """The function at `x`, in the type of `x`."""
     below, above, e = np.minimum(x, 0), np.maximum(x, 0), np.exp(-np.abs(x))
+    root = np.hypot(x, 2)
     scale, alpha = np.array(["1.0507009873554804934", "1.6732632423543772848"]).astype(x.dtype)
     functions = {
         "exponential": lambda: np.exp(x),
@@ -73,8 +84,26 @@ def truth(activation, x):
         "silu": lambda: x * np.where(x < 0, e, 1) / (1 + e),
         "gelu": lambda: above - np.abs(x) * normal_tail(np.abs(x)),
         "softsign": lambda: x / (1 + np.abs(x)),
+        "celu": lambda: above + np.expm1(below),
+        "mish": lambda: x * np.where(x < 0, e * e + 2 * e, 1 + 2 * e) / mish_denominator(x, e),
+        "log_sigmoid": lambda: below - np.log1p(e),
+        "squareplus": lambda: np.where(x < 0, 2 / (root - x), (x + root) / 2),
+        "tanh_shrink": lambda: x_less_tanh(x),
     }
     return functions[activation]()
+
+
+def mish_denominator(x, e):
+    return np.where(x < 0, e * e + 2 * e + 2, 1 + 2 * e + 2 * e * e)
+
+
+def x_less_tanh(x):
+    """x - tanh(x), near zero by the continued fraction of tanh, in which nothing cancels."""
+    near = np.clip(x, -3, 3) ** 2
+    fraction = np.zeros_like(x)
+    for n in range(41, 3, -2):  # x^2 / (5 + x^2 / (7 + ...))
+        fraction = near / (n + fraction)
+    return np.where(np.abs(x) < 3, x * (near / (3 + near + fraction)), x - np.tanh(x))
 
 
 @cache

@@ -14,6 +14,7 @@ Built as in Keras, used with NumPy arrays::
 from fastnn import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     kernels,
@@ -51,6 +52,7 @@ __all__ = [
     "activations",
     "available_isas",
     "callbacks",
+    "constraints",
     "datasets",
     "fit_many",
     "get_num_threads",

@@ -45,5 +45,4 @@ def call_layer(layer: Layer, x: ArrayLike, training: bool) -> np.ndarray:
 
 
 def _dtype(layer: Layer) -> np.dtype:
-    weights = layer.weights
-    return weights[0].value.dtype if weights else np.dtype(np.float32)
+    return np.dtype(layer.dtype or np.float32)

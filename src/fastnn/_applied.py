@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn import kernels
 from fastnn._checks import FLOAT_TYPES
 from fastnn._validation import numeric_array
 from fastnn.program import Parameter
@@ -93,6 +94,21 @@ class AppliedState:
             "optimizer for others"
         )
 
+    @property
+    def constrained(self) -> bool:
+        """Whether any of the variables has a constraint."""
+        return any(_has_constraint(variable) for variable in self._variables)
+
+    def constrain(self, variables: Sequence[Variable] | None) -> None:
+        """Hold weights of models to their constraints."""
+        for variable in self._variables if variables is None else variables:
+            if isinstance(variable, Parameter) and variable.constraint is not None:
+                constraint = variable.constraint
+                if constraint.kernel is None:
+                    variable.assign(constraint(variable.value))
+                else:
+                    getattr(kernels, constraint.kernel)(variable.array, **constraint.options)
+
     def finish(self, variables: Sequence[Variable] | None) -> None:
         """Count the step, and tell the models whose weights have changed."""
         self.iterations += 1
@@ -123,6 +139,10 @@ def _array(variable: Variable, number: int) -> np.ndarray:
             f"for shape {values.shape}: pass a copy, made with np.array(variable, order='C')"
         )
     return values
+
+
+def _has_constraint(variable: Variable) -> bool:
+    return isinstance(variable, Parameter) and variable.constraint is not None
 
 
 def _touch(variables: Sequence[Variable]) -> None:

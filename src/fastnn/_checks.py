@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._registry import real
+
 FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 ACTIVATIONS = (
@@ -32,14 +34,42 @@ ACTIVATIONS = (
     "softsign",
     "hard_sigmoid",
     "exponential",
+    "relu6",
+    "hard_tanh",
+    "hard_silu",
+    "celu",
+    "mish",
+    "log_sigmoid",
+    "squareplus",
+    "tanh_shrink",
+    "soft_shrink",
+    "hard_shrink",
+    "threshold",
+    "sparse_plus",
+    "sparse_sigmoid",
     "softmax",
     "log_softmax",
+    "sparsemax",
+    "glu",
 )
 
-DEFAULT_ALPHA: Mapping[str, float] = {"leaky_relu": 0.01, "elu": 1.0}
-"""The activations that take `alpha`, each with its default."""
+ACTIVATION_OPTIONS: Mapping[str, Mapping[str, tuple[float, str]]] = {
+    "relu": {
+        "negative_slope": (0.0, "(-inf, inf)"),
+        "max_value": (math.inf, "[0, inf]"),
+        "threshold": (0.0, "[0, inf)"),
+    },
+    "leaky_relu": {"negative_slope": (0.01, "(-inf, inf)")},
+    "elu": {"alpha": (1.0, "(-inf, inf)")},
+    "celu": {"alpha": (1.0, "(0, inf)")},
+    "squareplus": {"b": (4.0, "(0, inf)")},
+    "soft_shrink": {"threshold": (0.5, "[0, inf)")},
+    "hard_shrink": {"threshold": (0.5, "[0, inf)")},
+    "threshold": {"threshold": (0.0, "(-inf, inf)"), "default_value": (0.0, "(-inf, inf)")},
+}
+"""The options of the activations that take any, each with its default and its interval."""
 
-SOFTMAX_KINDS = ("softmax", "log_softmax")
+ROW_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 """The activations that look at a whole row."""
 
 LOSS_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -242,40 +272,43 @@ def check_out(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
 # Activations
 
 
-def check_activation(activation: str, alpha: float | None) -> float | None:
-    """Return the `alpha` in force: the given one, the default, or None if there is none.
+def check_activation(activation: str, options: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the options in force, in the order of `ACTIVATION_OPTIONS`: given ones or defaults.
 
     Raises
     ------
     TypeError
-        If `activation` is not a name or `alpha` not a number.
+        If `activation` is not a name, `options` not a mapping or one of them not a number.
     ValueError
-        If the name is unknown, the activation takes no `alpha`, or `alpha` is not finite.
+        If the name is unknown, the activation does not take one of the options, or it lies
+        outside its interval.
     """
     check_name("activation", activation, ACTIVATIONS)
-    default = DEFAULT_ALPHA.get(activation)
-    if alpha is None:
-        return default
-    if default is None:
-        takers = _listed(DEFAULT_ALPHA, "and")
-        raise ValueError(
-            f"alpha is for {takers}, got alpha={alpha!r} for {activation!r}; leave it out"
+    known = ACTIVATION_OPTIONS.get(activation, {})
+    if options is None:
+        return {name: default for name, (default, _) in known.items()}
+    if not isinstance(options, Mapping):
+        raise TypeError(
+            f"options must map names to numbers, got {options!r}; write {{'alpha': 0.5}}"
         )
-    number = check_number("alpha", alpha, -math.inf, math.inf)
-    if not math.isfinite(number):
-        raise ValueError(f"alpha must be finite, got {number!r}")
-    return number
+    for name in options:
+        if name not in known:
+            takes = f"takes {_listed(known, 'and')}" if known else "has no options"
+            raise ValueError(f"{activation!r} {takes}, got options={dict(options)!r}")
+    return {
+        name: real(options[name], name, interval) if name in options else default
+        for name, (default, interval) in known.items()
+    }
 
 
 def check_activation_forward(
-    x: np.ndarray, activation: str, alpha: float | None, out: np.ndarray | None
-) -> float | None:
-    """Check the arguments of `activation_forward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+    x: np.ndarray, activation: str, options: Mapping[str, float] | None, out: np.ndarray | None
+) -> dict[str, float]:
+    """Check the arguments of `activation_forward`; return the options in force."""
+    in_force = check_activation(activation, options)
     dtype = check_float_arrays(x=x)
-    _check_rows(x, activation)
-    check_out(out, x.shape, dtype)
-    return alpha
+    check_out(out, activation_shape(activation, x.shape), dtype)
+    return in_force
 
 
 def check_activation_backward(
@@ -283,23 +316,50 @@ def check_activation_backward(
     x: np.ndarray,
     y: np.ndarray,
     activation: str,
-    alpha: float | None,
+    options: Mapping[str, float] | None,
     out: np.ndarray | None,
-) -> float | None:
-    """Check the arguments of `activation_backward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+) -> dict[str, float]:
+    """Check the arguments of `activation_backward`; return the options in force."""
+    in_force = check_activation(activation, options)
     _check_differentiable(activation)
     dtype = check_float_arrays(grad=grad, x=x, y=y)
-    _check_rows(x, activation)
-    check_shape("y", y, x.shape, f"x of shape {x.shape}")
-    check_shape("grad", grad, x.shape, f"x of shape {x.shape}")
+    shape = activation_shape(activation, x.shape)
+    check_shape("y", y, shape, f"x of shape {x.shape}")
+    check_shape("grad", grad, shape, f"x of shape {x.shape}")
     check_out(out, x.shape, dtype)
-    return alpha
+    return in_force
 
 
-def _check_rows(x: np.ndarray, activation: str) -> None:
-    if activation in SOFTMAX_KINDS and x.ndim == 0:
+def activation_shape(activation: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the result for an `x` of `shape`.
+
+    Raises
+    ------
+    ValueError
+        If the activation works along the last axis and there is none, or halves it and its size
+        is odd.
+    """
+    if activation in ROW_ACTIVATIONS and not shape:
         raise ValueError(f"{activation} needs an array of one axis or more, got shape ()")
+    return (*shape[:-1], output_width(activation, shape[-1])) if shape else ()
+
+
+def output_width(activation: str, inputs: int) -> int:
+    """Return how many columns come out where so many go in.
+
+    Raises
+    ------
+    ValueError
+        If it is glu, which makes one of every two, and their number is odd.
+    """
+    if activation != "glu":
+        return inputs
+    if inputs % 2:
+        raise ValueError(
+            f"glu halves the number of columns, which must be even, got {inputs}; "
+            f"make it {inputs + 1}"
+        )
+    return inputs // 2
 
 
 def _check_differentiable(activation: str) -> None:
@@ -314,9 +374,18 @@ def _check_differentiable(activation: str) -> None:
 
 
 def check_dense(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None
-) -> None:
-    """Check that x (n, inputs), kernel (inputs, units), bias (units,), out (n, units) agree.
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    activation: str,
+    out: np.ndarray | None,
+) -> tuple[int, int]:
+    """Check that x (n, inputs), kernel (inputs, units), bias (units,) and out agree.
+
+    Returns
+    -------
+    tuple of int
+        The shape of the result: (n, units), or half as many columns if the activation is glu.
 
     Raises
     ------
@@ -337,7 +406,9 @@ def check_dense(
     units = kernel.shape[1]
     if bias is not None:
         check_shape("bias", bias, (units,), f"kernel of shape {kernel.shape}")
-    check_out(out, (n, units), dtype)
+    result = (n, output_width(activation, units))
+    check_out(out, result, dtype)
+    return result
 
 
 def check_dense_backward(
@@ -346,20 +417,18 @@ def check_dense_backward(
     kernel: np.ndarray,
     bias: np.ndarray | None,
     activation: str,
-    alpha: float | None,
+    options: Mapping[str, float] | None,
     y: np.ndarray | None,
-) -> float | None:
-    """Check the arguments of `dense_backward`; return the `alpha` in force."""
-    alpha = check_activation(activation, alpha)
+) -> None:
+    """Check the arguments of `dense_backward`."""
+    check_activation(activation, options)
     _check_differentiable(activation)
     check_float_arrays(grad=grad, x=x, kernel=kernel, bias=bias, y=y)
-    check_dense(x, kernel, bias, None)
-    result = (x.shape[0], kernel.shape[1])
+    result = check_dense(x, kernel, bias, activation, None)
     operands = f"x of shape {x.shape} and kernel of shape {kernel.shape}"
     check_shape("grad", grad, result, operands)
     if y is not None:
         check_shape("y", y, result, operands)
-    return alpha
 
 
 # Dropout
@@ -527,15 +596,8 @@ def check_update(
     dtype = check_float_arrays(**given)
     for name, array in given.items():
         check_shape(name, array, parameter.shape, f"parameter of shape {parameter.shape}")
-        if name == "gradient":
-            continue
-        if not array.flags.c_contiguous:
-            raise ValueError(
-                f"{name} must be C-contiguous, got strides {array.strides} for shape "
-                f"{array.shape}; pass np.ascontiguousarray({name}) and copy the result back"
-            )
-        if not array.flags.writeable:
-            raise ValueError(f"{name} must be writable, got a read-only array; pass a copy of it")
+        if name != "gradient":
+            _check_changing(name, array)
     for (name, array), (other_name, other) in combinations(given.items(), 2):
         if np.may_share_memory(array, other):
             raise ValueError(
@@ -543,6 +605,17 @@ def check_update(
                 "then reads the other; pass a copy of one"
             )
     return dtype
+
+
+def _check_changing(name: str, array: np.ndarray) -> None:
+    """Check that a kernel can change `array` in place."""
+    if not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} must be C-contiguous, got strides {array.strides} for shape "
+            f"{array.shape}; pass np.ascontiguousarray({name}) and copy the result back"
+        )
+    if not array.flags.writeable:
+        raise ValueError(f"{name} must be writable, got a read-only array; pass a copy of it")
 
 
 def check_hyperparameters(**values: float) -> list[float]:
@@ -569,6 +642,64 @@ def check_velocity(velocity: np.ndarray | None, momentum: float) -> None:
             f"velocity must be an array when momentum is not 0, got None with momentum={momentum}; "
             "pass np.zeros_like(parameter) before the first step"
         )
+
+
+# Constraints and penalties
+
+
+def check_constrained(parameter: np.ndarray) -> None:
+    """Check the array that a constraint changes in place.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of a float type.
+    ValueError
+        If it has no axis, is read-only or not C-contiguous.
+    """
+    if parameter is None:
+        raise TypeError("parameter must be a NumPy array, got None")
+    check_float_arrays(parameter=parameter)
+    _check_changing("parameter", parameter)
+    if parameter.ndim == 0:
+        raise ValueError("parameter must have one axis or more, got a single number")
+
+
+def check_norm_bounds(min_value: float, max_value: float, rate: float) -> list[float]:
+    """Return the numbers of a constraint on norms as floats, each in its range.
+
+    Raises
+    ------
+    TypeError
+        If one is not a number.
+    ValueError
+        If one is NaN or out of range, or the bounds are in the wrong order.
+    """
+    low = check_number("min_value", min_value, 0.0, math.inf)
+    high = check_number("max_value", max_value, 0.0, math.inf)
+    if low > high:
+        raise ValueError(f"min_value must not exceed max_value, got {min_value} and {max_value}")
+    return [low, high, check_number("rate", rate, 0.0, 1.0)]
+
+
+def check_orthogonal(w: np.ndarray, factor: float, mode: str) -> float:
+    """Check the arguments of the orthogonal penalty; return `factor` as a float.
+
+    Raises
+    ------
+    TypeError
+        If `w` is not an array of a float type, or `factor` no number.
+    ValueError
+        If `w` does not have two axes, `factor` is out of range or `mode` is unknown.
+    """
+    check_float_arrays(w=w)
+    if w.ndim != 2:
+        raise ValueError(
+            f"w must have two axes for its rows or columns to be orthogonal, got shape {w.shape}; "
+            "choose another regularizer for it"
+        )
+    check_name("mode", mode, ("rows", "columns"))
+    return check_number("factor", factor, 0.0, math.inf, below=True)
 
 
 # Wording

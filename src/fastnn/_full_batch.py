@@ -45,7 +45,7 @@ class FullBatchLoop(Loop):
         ImportError
             If SciPy is not installed.
         ValueError
-            If the program has noise, or statistics that follow the data.
+            If the program has noise, constraints, or statistics that follow the data.
         """
         assert isinstance(optimizer, LBFGS)
         minimize = require("scipy.optimize", "lbfgs").minimize
@@ -67,6 +67,10 @@ def _check_program(program: Program) -> None:
                 "LBFGS compares losses, which must not depend on chance: take out layers such as "
                 "Dropout and GaussianNoise, or train with another optimizer such as Adam"
             )
+    if any(p.trainable and p.constraint is not None for p in program.parameters):
+        raise ValueError(
+            "LBFGS searches without constraints: take them out, or train with another optimizer"
+        )
     if any(parameter.renewed for parameter in program.parameters):
         raise ValueError(
             "LBFGS takes no steps for moving means and variances to follow: freeze the "

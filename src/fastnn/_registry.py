@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def real(value: Any, what: str, interval: str = "(-inf, inf)") -> float:
-    """Return `value` as a finite float that lies in `interval`.
+    """Return `value` as a float that lies in `interval`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def real(value: Any, what: str, interval: str = "(-inf, inf)") -> float:
     TypeError
         If it is no real number, or a bool.
     ValueError
-        If it is NaN, infinite or outside.
+        If it is NaN or outside.
 
     Examples
     --------
@@ -50,8 +50,9 @@ def real(value: Any, what: str, interval: str = "(-inf, inf)") -> float:
     inside = low < number < high
     inside |= number == low and interval.startswith("[")
     inside |= number == high and interval.endswith("]")
-    if not (inside and np.isfinite(number)):
-        raise ValueError(f"{what} must be a finite number in {interval}, got {value}")
+    if not inside:
+        kind = "number" if interval.endswith("inf]") else "finite number"
+        raise ValueError(f"{what} must be a {kind} in {interval}, got {value}")
     return number
 
 

@@ -23,6 +23,7 @@ from fastnn.program import (
     DenseOp,
     Engine,
     Objective,
+    Op,
     OptimizerState,
     Parameter,
     Program,
@@ -171,9 +172,14 @@ def _head(loss: Loss, program: Program) -> str | None:
 
 def _needed(program: Program, capacity: int, buffers: int) -> int:
     """Return the bytes of gradients, buffers and, for each row, values and their gradients."""
-    widths = program.inputs + sum(op.outputs for op in program.ops)
+    widths = program.inputs + sum(_width(op) for op in program.ops)
     numbers = (1 + buffers) * program.layout.size + 2 * capacity * widths
     return numbers * program.dtype.itemsize
+
+
+def _width(op: Op) -> int:
+    """Return the columns of an op's result, before its activation if there are more."""
+    return max(op.outputs, op.kernel.shape[1]) if isinstance(op, DenseOp) else op.outputs
 
 
 def require_gradient(program: Program) -> None:

@@ -1,7 +1,8 @@
 """Activations: the functions that layers end in.
 
-Each is a small object that is called like a function on an array of any shape; the softmax kinds
-work along the last axis. Float64 stays float64, other numbers become float32.
+Each is a small object that is called like a function on an array of any shape; softmax,
+log_softmax, sparsemax and glu work along the last axis. Float64 stays float64, other numbers become
+float32.
 
 >>> from fastnn import activations
 >>> activations.relu([-1.0, 0.0, 2.0])
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastnn._checks import ACTIVATION_OPTIONS, output_width
 from fastnn._registry import Configurable, Registry, real
 from fastnn._validation import numeric_array
 
@@ -28,7 +30,8 @@ class ActivationFunction(Configurable):
     """Base of all activations; subclass it for one of your own.
 
     A subclass defines `forward` and `backward` in NumPy. Training and prediction call them with
-    arrays of shape (n, units) in the model's dtype.
+    arrays of shape (n, units) in the model's dtype. If the result has another width, it defines
+    `output_width` as well.
 
     Attributes
     ----------
@@ -36,8 +39,8 @@ class ActivationFunction(Configurable):
         What the kernels call it.
     builtin : bool
         Whether the kernels compute it, rather than `forward` and `backward`.
-    alpha : float or None
-        Its parameter in the kernels.
+    options : dict of str to float, or None
+        What the kernels have to be told besides the name.
 
     Examples
     --------
@@ -55,16 +58,14 @@ class ActivationFunction(Configurable):
     name: ClassVar[str] = "custom"
     builtin: ClassVar[bool] = False
 
-    @property
-    def alpha(self) -> float | None:
-        return None
+    options: Mapping[str, float] | None = None
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """Return the activation of `x`, of the same shape."""
+        """Return the activation of `x`."""
         return self.forward(_floating(x))
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return y, the activation of `x`, of the same shape and dtype."""
+        """Return y, the activation of `x`, of the same dtype and number of rows."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(x)")
 
     def backward(self, grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -80,6 +81,16 @@ class ActivationFunction(Configurable):
         """
         raise NotImplementedError(f"{type(self).__name__} must define backward(grad, x, y)")
 
+    def output_width(self, inputs: int) -> int:
+        """Return how many columns come out where `inputs` go in: as many.
+
+        Raises
+        ------
+        ValueError
+            If the activation cannot take so many.
+        """
+        return inputs
+
 
 class BuiltinActivation(ActivationFunction):
     """An activation that the kernels compute."""
@@ -88,6 +99,20 @@ class BuiltinActivation(ActivationFunction):
 
     def __init__(self) -> None:
         pass
+
+    def _keep(self, **numbers: float | None) -> None:
+        """Keep the arguments as attributes and, where they are no defaults, as `options`.
+
+        None stands for what the kernels take by default.
+        """
+        options = {}
+        for name, value in numbers.items():
+            default, interval = ACTIVATION_OPTIONS[self.name][name]
+            number = None if value is None else real(value, name, interval)
+            object.__setattr__(self, name, number)
+            if number is not None and number != default:
+                options[name] = number
+        object.__setattr__(self, "options", options or None)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(
@@ -106,30 +131,35 @@ class BuiltinActivation(ActivationFunction):
         if vars(cls).keys() & {"forward", "backward"}:
             cls.builtin = False
 
-    def __call__(self, x: ArrayLike, **parameters: float) -> np.ndarray:
-        """Return the activation of `x`, of the same shape.
+    def __call__(self, x: ArrayLike, *values: float | None, **parameters: Any) -> np.ndarray:
+        """Return the activation of `x`.
 
         Parameters
         ----------
         x : array_like of real numbers
-        **parameters
-            Values to use in place of this object's own, such as ``negative_slope=0.2``.
+        *values, **parameters
+            Values to use in place of this object's own, such as ``negative_slope=0.2``; without a
+            name in the order of the class' arguments.
         """
         function: Any = self
-        if parameters:
-            function = type(self)(**{**self._arguments(), **parameters})
+        if values or parameters:
+            own = dict(list(self._arguments().items())[len(values) :])
+            function = type(self)(*values, **{**own, **parameters})
         result: np.ndarray = function.forward(_floating(x))
         return result
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         from fastnn import kernels
 
-        return kernels.activation_forward(x, self.name, alpha=self.alpha)
+        return kernels.activation_forward(x, self.name, options=self.options)
 
     def backward(self, grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         from fastnn import kernels
 
-        return kernels.activation_backward(grad, x, y, self.name, alpha=self.alpha)
+        return kernels.activation_backward(grad, x, y, self.name, options=self.options)
+
+    def output_width(self, inputs: int) -> int:
+        return output_width(self.name, inputs)
 
 
 class Linear(BuiltinActivation):
@@ -189,7 +219,17 @@ class Tanh(BuiltinActivation):
 
 
 class ReLU(BuiltinActivation):
-    """``y = max(x, 0)``; its derivative at 0 is taken as 0.
+    """``y = min(x, max_value) if x > threshold else negative_slope * (x - threshold)``.
+
+    By default it is ``max(x, 0)``, with a derivative of 0 at 0.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.0
+    max_value : float, optional
+        At least 0. Default: no limit.
+    threshold : float, default 0.0
+        At least 0.
 
     References
     ----------
@@ -200,9 +240,22 @@ class ReLU(BuiltinActivation):
     --------
     >>> relu([-2.0, 3.0])
     array([0., 3.])
+    >>> relu([-2.0, 1.0, 3.0, 9.0], max_value=6.0, threshold=2.0)
+    array([0., 0., 3., 6.])
     """
 
     name = "relu"
+    negative_slope: float
+    max_value: float | None
+    threshold: float
+
+    def __init__(
+        self,
+        negative_slope: float = 0.0,
+        max_value: float | None = None,
+        threshold: float = 0.0,
+    ) -> None:
+        self._keep(negative_slope=negative_slope, max_value=max_value, threshold=threshold)
 
 
 class LeakyReLU(BuiltinActivation):
@@ -225,18 +278,10 @@ class LeakyReLU(BuiltinActivation):
     """
 
     name = "leaky_relu"
-    _alpha: float
+    negative_slope: float
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        object.__setattr__(self, "_alpha", real(negative_slope, "negative_slope"))
-
-    @property
-    def negative_slope(self) -> float:
-        return self._alpha
-
-    @property
-    def alpha(self) -> float:
-        return self._alpha
+        self._keep(negative_slope=negative_slope)
 
 
 class ELU(BuiltinActivation):
@@ -258,14 +303,10 @@ class ELU(BuiltinActivation):
     """
 
     name = "elu"
-    _alpha: float
+    alpha: float
 
     def __init__(self, alpha: float = 1.0) -> None:
-        object.__setattr__(self, "_alpha", real(alpha, "alpha"))
-
-    @property
-    def alpha(self) -> float:
-        return self._alpha
+        self._keep(alpha=alpha)
 
 
 class SELU(BuiltinActivation):
@@ -376,6 +417,233 @@ class Exponential(BuiltinActivation):
     name = "exponential"
 
 
+class ReLU6(BuiltinActivation):
+    """``y = min(max(x, 0), 6)``.
+
+    References
+    ----------
+    A. Krizhevsky (2010). Convolutional deep belief networks on CIFAR-10. Unpublished manuscript.
+
+    Examples
+    --------
+    >>> relu6([-1.0, 3.0, 8.0])
+    array([0., 3., 6.])
+    """
+
+    name = "relu6"
+
+
+class HardTanh(BuiltinActivation):
+    """``y = min(max(x, -1), 1)``: straight lines in place of tanh.
+
+    Examples
+    --------
+    >>> hard_tanh([-3.0, 0.5, 3.0])
+    array([-1. ,  0.5,  1. ])
+    """
+
+    name = "hard_tanh"
+
+
+class HardSiLU(BuiltinActivation):
+    """``y = x * hard_sigmoid(x)``, also known as hard_swish.
+
+    References
+    ----------
+    A. Howard et al. (2019). Searching for MobileNetV3. ICCV, 1314-1324.
+
+    Examples
+    --------
+    >>> hard_silu([-4.0, 1.5, 4.0])
+    array([-0.   ,  1.125,  4.   ])
+    """
+
+    name = "hard_silu"
+
+
+class CELU(BuiltinActivation):
+    """``y = x if x > 0 else alpha * (exp(x / alpha) - 1)``, with a derivative without steps.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Greater than 0.
+
+    References
+    ----------
+    J. T. Barron (2017). Continuously differentiable exponential linear units. arXiv:1704.07483.
+
+    Examples
+    --------
+    >>> CELU(alpha=0.5)([-1000.0, 2.0])
+    array([-0.5,  2. ])
+    """
+
+    name = "celu"
+    alpha: float
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self._keep(alpha=alpha)
+
+
+class Mish(BuiltinActivation):
+    """``y = x * tanh(softplus(x))``.
+
+    References
+    ----------
+    D. Misra (2020). Mish: a self regularized non-monotonic activation function. BMVC.
+
+    Examples
+    --------
+    >>> mish([0.0, 1.0, 1000.0]).round(4)
+    array([0.000e+00, 8.651e-01, 1.000e+03])
+    """
+
+    name = "mish"
+
+
+class LogSigmoid(BuiltinActivation):
+    """``y = log(sigmoid(x)) = -log(1 + exp(-x))``.
+
+    Examples
+    --------
+    >>> log_sigmoid([-1000.0, 0.0]).round(4)
+    array([-1.000e+03, -6.931e-01])
+    """
+
+    name = "log_sigmoid"
+
+
+class Squareplus(BuiltinActivation):
+    """``y = (x + sqrt(x^2 + b)) / 2``, a smooth relu without exponential.
+
+    Parameters
+    ----------
+    b : float, default 4.0
+        How far from relu, which it would be with 0; greater than 0.
+
+    References
+    ----------
+    J. T. Barron (2021). Squareplus: a softplus-like algebraic rectifier. arXiv:2112.11687.
+
+    Examples
+    --------
+    >>> squareplus([-1.5, 0.0, 1.5])
+    array([0.5, 1. , 2. ])
+    """
+
+    name = "squareplus"
+    b: float
+
+    def __init__(self, b: float = 4.0) -> None:
+        self._keep(b=b)
+
+
+class TanhShrink(BuiltinActivation):
+    """``y = x - tanh(x)``.
+
+    Examples
+    --------
+    >>> tanh_shrink([0.0, 1000.0])
+    array([  0., 999.])
+    """
+
+    name = "tanh_shrink"
+
+
+class SoftShrink(BuiltinActivation):
+    """``y = x - threshold if x > threshold, x + threshold if x < -threshold, else 0``.
+
+    Parameters
+    ----------
+    threshold : float, default 0.5
+        At least 0.
+
+    Examples
+    --------
+    >>> soft_shrink([-2.0, 0.25, 2.0])
+    array([-1.5,  0. ,  1.5])
+    """
+
+    name = "soft_shrink"
+    threshold: float
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self._keep(threshold=threshold)
+
+
+class HardShrink(BuiltinActivation):
+    """``y = x if |x| > threshold else 0``.
+
+    Parameters
+    ----------
+    threshold : float, default 0.5
+        At least 0.
+
+    Examples
+    --------
+    >>> hard_shrink([-2.0, 0.25, 2.0])
+    array([-2.,  0.,  2.])
+    """
+
+    name = "hard_shrink"
+    threshold: float
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self._keep(threshold=threshold)
+
+
+class Threshold(BuiltinActivation):
+    """``y = x if x > threshold else default_value``.
+
+    Parameters
+    ----------
+    threshold, default_value : float, default 0.0
+        Keras has no defaults for them.
+
+    Examples
+    --------
+    >>> threshold([-2.0, 0.5, 2.0], 1.0, -1.0)
+    array([-1., -1.,  2.])
+    """
+
+    name = "threshold"
+    threshold: float
+    default_value: float
+
+    def __init__(self, threshold: float = 0.0, default_value: float = 0.0) -> None:
+        self._keep(threshold=threshold, default_value=default_value)
+
+
+class SparsePlus(BuiltinActivation):
+    """``y = 0 if x <= -1, x if x >= 1, else (x + 1)^2 / 4``: a relu with a rounded corner.
+
+    Examples
+    --------
+    >>> sparse_plus([-2.0, 0.0, 2.0])
+    array([0.  , 0.25, 2.  ])
+    """
+
+    name = "sparse_plus"
+
+
+class SparseSigmoid(BuiltinActivation):
+    """``y = min(max(x + 1, 0), 2) / 2``, the derivative of `SparsePlus`.
+
+    References
+    ----------
+    M. Blondel, A. F. T. Martins and V. Niculae (2020). Learning with Fenchel-Young losses.
+    Journal of Machine Learning Research 21, 1-69.
+
+    Examples
+    --------
+    >>> sparse_sigmoid([-2.0, 0.0, 0.5])
+    array([0.  , 0.5 , 0.75])
+    """
+
+    name = "sparse_sigmoid"
+
+
 class Softmax(BuiltinActivation):
     """``y = exp(x) / sum(exp(x))`` along the last axis: positive numbers with sum 1.
 
@@ -407,6 +675,45 @@ class LogSoftmax(BuiltinActivation):
     name = "log_softmax"
 
 
+class Sparsemax(BuiltinActivation):
+    """``y = max(x - t, 0)`` along the last axis, where t is such that the sum is 1.
+
+    It is the point of the simplex next to x: like softmax, but with true zeros.
+
+    References
+    ----------
+    A. F. T. Martins and R. F. Astudillo (2016). From softmax to sparsemax: a sparse model of
+    attention and multi-label classification. ICML, 1614-1623.
+
+    Examples
+    --------
+    >>> sparsemax([[0.0, 0.5, -1.0], [5.0, 1.0, 0.0]])
+    array([[0.25, 0.75, 0.  ],
+           [1.  , 0.  , 0.  ]])
+    """
+
+    name = "sparsemax"
+
+
+class GLU(BuiltinActivation):
+    """``y = a * sigmoid(b)``, a and b the two halves of the last axis, whose size must be even.
+
+    ``Dense(2 * k, activation="glu")`` has k outputs.
+
+    References
+    ----------
+    Y. N. Dauphin, A. Fan, M. Auli and D. Grangier (2017). Language modeling with gated
+    convolutional networks. ICML, 933-941.
+
+    Examples
+    --------
+    >>> glu([[2.0, 3.0, 0.0, 1000.0]])
+    array([[1., 3.]])
+    """
+
+    name = "glu"
+
+
 linear = Linear()
 step = Step()
 sigmoid = Sigmoid()
@@ -421,8 +728,23 @@ softplus = Softplus()
 softsign = Softsign()
 hard_sigmoid = HardSigmoid()
 exponential = Exponential()
+relu6 = ReLU6()
+hard_tanh = HardTanh()
+hard_silu = hard_swish = HardSiLU()
+celu = CELU()
+mish = Mish()
+log_sigmoid = LogSigmoid()
+squareplus = Squareplus()
+tanh_shrink = TanhShrink()
+soft_shrink = SoftShrink()
+hard_shrink = HardShrink()
+threshold = Threshold()
+sparse_plus = SparsePlus()
+sparse_sigmoid = SparseSigmoid()
 softmax = Softmax()
 log_softmax = LogSoftmax()
+sparsemax = Sparsemax()
+glu = GLU()
 
 
 def _floating(x: ArrayLike) -> np.ndarray:
@@ -445,14 +767,29 @@ _BUILTINS: tuple[ActivationFunction, ...] = (
     softsign,
     hard_sigmoid,
     exponential,
+    relu6,
+    hard_tanh,
+    hard_silu,
+    celu,
+    mish,
+    log_sigmoid,
+    squareplus,
+    tanh_shrink,
+    soft_shrink,
+    hard_shrink,
+    threshold,
+    sparse_plus,
+    sparse_sigmoid,
     softmax,
     log_softmax,
+    sparsemax,
+    glu,
 )
 _registry: Registry[ActivationFunction] = Registry(
     "activation",
     ActivationFunction,
     {function.name: function for function in _BUILTINS},
-    aliases={"swish": "silu"},
+    aliases={"swish": "silu", "hard_swish": "hard_silu"},
     advice=(
         "A plain function has no gradient: subclass ActivationFunction and define forward(x) and "
         "backward(grad, x, y)"
@@ -482,7 +819,7 @@ def get(identifier: Any) -> ActivationFunction:
     >>> get("rleu")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: Unknown activation 'rleu'. Did you mean 'relu' or 'elu'? Known: 'elu', ...
+    ValueError: Unknown activation 'rleu'. Did you mean 'relu' or 'elu'? Known: 'celu', ...
     """
     return linear if identifier is None else _registry.get(identifier)
 

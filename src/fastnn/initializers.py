@@ -44,13 +44,14 @@ class Initializer(Configurable):
            [ 1., -1.]], dtype=float32)
     """
 
-    def __call__(self, shape: Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         """Return an array of initial values.
 
         Parameters
         ----------
         shape : sequence of int
-        dtype : dtype, default float32
+        dtype : dtype, optional
+            Default: float32.
 
         Returns
         -------
@@ -68,8 +69,8 @@ class Zeros(Initializer):
     array([0., 0.], dtype=float32)
     """
 
-    def __call__(self, shape: Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
-        return np.zeros(shape, dtype)
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
+        return np.zeros(shape, _dtype(dtype))
 
 
 class Ones(Initializer):
@@ -81,8 +82,8 @@ class Ones(Initializer):
     array([1., 1.], dtype=float32)
     """
 
-    def __call__(self, shape: Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
-        return np.ones(shape, dtype)
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
+        return np.ones(shape, _dtype(dtype))
 
 
 class Constant(Initializer):
@@ -101,8 +102,35 @@ class Constant(Initializer):
     def __init__(self, value: float = 0.0) -> None:
         self.value = real(value, "value")
 
-    def __call__(self, shape: Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
-        return np.full(shape, self.value, dtype)
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
+        return np.full(shape, self.value, _dtype(dtype))
+
+
+class Identity(Initializer):
+    """The identity matrix times `gain`; where it is not square, the rest is 0.
+
+    Parameters
+    ----------
+    gain : float, default 1.0
+
+    Examples
+    --------
+    >>> Identity(2.0)((2, 3))
+    array([[2., 0., 0.],
+           [0., 2., 0.]], dtype=float32)
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = real(gain, "gain")
+
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
+        if len(shape) != 2:
+            raise ValueError(
+                f"Identity expects a shape of two axes, got {tuple(shape)}: "
+                "choose another initializer"
+            )
+        rows, columns = shape
+        return np.asarray(self.gain * np.eye(rows, columns), _dtype(dtype))
 
 
 class RandomInitializer(Initializer):
@@ -117,9 +145,9 @@ class RandomInitializer(Initializer):
     def __init__(self, seed: int | None = None) -> None:
         self.seed = None if seed is None else whole_number(seed, "seed", minimum=0)
 
-    def __call__(self, shape: Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> np.ndarray:
         rng = generator() if self.seed is None else np.random.default_rng(self.seed)
-        return self.draw(rng, tuple(shape)).astype(dtype, copy=False)
+        return self.draw(rng, tuple(shape)).astype(_dtype(dtype), copy=False)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Return float64 values of this shape, drawn from `rng`."""
@@ -408,6 +436,10 @@ def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
+def _dtype(given: DTypeLike | None) -> np.dtype:
+    return np.dtype(np.float32 if given is None else given)
+
+
 def _truncated_standard_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     values = rng.standard_normal(math.prod(shape))
     outside = np.flatnonzero(np.abs(values) > 2.0)
@@ -423,6 +455,23 @@ def _one_of(value: str, allowed: Sequence[str], what: str) -> str:
         raise ValueError(f"{what} must be one of {choices}, got {value!r}")
     return value
 
+
+# Keras knows them by these names, too.
+zeros = Zeros
+ones = Ones
+constant = Constant
+identity = Identity
+random_uniform = RandomUniform
+random_normal = RandomNormal
+truncated_normal = TruncatedNormal
+variance_scaling = VarianceScaling
+glorot_uniform = GlorotUniform
+glorot_normal = GlorotNormal
+he_uniform = HeUniform
+he_normal = HeNormal
+lecun_uniform = LecunUniform
+lecun_normal = LecunNormal
+orthogonal = Orthogonal
 
 _registry: Registry[Initializer] = Registry(
     "initializer",
@@ -442,6 +491,7 @@ _registry: Registry[Initializer] = Registry(
         "lecun_uniform": LecunUniform,
         "lecun_normal": LecunNormal,
         "orthogonal": Orthogonal,
+        "identity": Identity,
     },
     aliases={
         "zero": "zeros",
@@ -449,6 +499,7 @@ _registry: Registry[Initializer] = Registry(
         "uniform": "random_uniform",
         "normal": "random_normal",
         "OrthogonalInitializer": "orthogonal",
+        "IdentityInitializer": "identity",
     },
     advice="Subclass Initializer and define __call__(shape, dtype)",
 )

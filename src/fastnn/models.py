@@ -61,8 +61,9 @@ class Sequential(FastCall):
         Default: ``sequential``, ``sequential_1``, ...
     trainable : bool, default True
         Whether training changes the weights of the layers.
-    dtype : {"float32", "float64"}, default "float32"
-        Type of weights and computation.
+    dtype : {"float32", "float64"}, optional
+        Type of weights and computation. Default: that which layers were made with, else
+        ``"float32"``.
     engine : {"native", "reference"}, optional
         What runs the model. Default: the environment variable ``FASTNN_ENGINE``, else
         ``"native"``.
@@ -105,10 +106,11 @@ class Sequential(FastCall):
         *,
         name: str | None = None,
         trainable: bool = True,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         engine: str | None = None,
     ) -> None:
-        self._dtype = _validation.float_dtype(dtype)
+        self._given_dtype = None if dtype is None else _validation.float_dtype(dtype)
+        self._dtype = self._common_dtype(())
         self._engine_class = get_engine(engine)
         self._layers: list[Layer] = []
         self._input: Input | None = None
@@ -157,8 +159,8 @@ class Sequential(FastCall):
         TypeError
             If it is no layer.
         ValueError
-            If its name is taken, an `Input` does not come first, or it cannot take the output
-            of the layers below.
+            If its name is taken, an `Input` does not come first, it cannot take the output of
+            the layers below, or has a dtype other than the model's.
         """
         if not isinstance(layer, Layer):
             raise TypeError(
@@ -176,6 +178,9 @@ class Sequential(FastCall):
                 "give one of them another with name=..."
             )
         self._check_addition(layer)
+        dtype = self._common_dtype([*self._layers, layer])
+        layers.check_dtype(layer, dtype)
+        self._dtype = dtype
         if not self._trainable:
             layer.trainable = False
         self._layers.append(layer)
@@ -190,6 +195,11 @@ class Sequential(FastCall):
         if shape is not None:
             _output_shapes([*self._layers, layer], shape)
 
+    def _common_dtype(self, stack: Sequence[Layer]) -> np.dtype:
+        """Return the dtype that the model was given, or the first of its layers that has one."""
+        given = (np.dtype(layer.dtype) for layer in stack if layer.dtype is not None)
+        return self._given_dtype or next(given, np.dtype(np.float32))
+
     def pop(self) -> Layer:
         """Take the last layer off and return it.
 
@@ -202,6 +212,7 @@ class Sequential(FastCall):
             raise IndexError("the model has no layers to take off")
         self._discard_program()
         layer = self._layers.pop()
+        self._dtype = self._common_dtype(self._layers)
         if not self._layers:
             self._built_shape = None
         return layer
@@ -951,7 +962,7 @@ def _append(ops: list[Op], op: Op) -> None:
         and isinstance(last, DenseOp)
         and layers.is_identity(last.activation)
     ):
-        ops[-1] = replace(last, activation=op.activation)
+        ops[-1] = replace(last, activation=op.activation, outputs=op.outputs)
     else:
         ops.append(op)
 

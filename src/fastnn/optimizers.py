@@ -410,6 +410,7 @@ class Optimizer(Configurable):
     ) -> None:
         """Take a step that changes `variables` in place, given their gradients.
 
+        Weights of a model are then held to their constraints.
         What the optimizer keeps belongs to the very arrays that are passed first, and is found
         again by their identity.
 
@@ -454,9 +455,11 @@ class Optimizer(Configurable):
         values = self.next_hyperparameters(1)[0].tolist()
         kernel = None if rule.kernel is None else getattr(kernels, rule.kernel)
         # Kernels raise before they change anything; what the user wrote may raise at any time.
-        changing = [] if rule.step is None else [a for each in weights for a in each.changing()]
+        risky = rule.step is not None or state.constrained
+        changing = [array for each in weights for array in each.changing()] if risky else []
         with restored_on_error(changing):
             take_step(weights, rule, kernel, state.iterations, values)
+            state.constrain(variables)
         state.finish(variables)
 
     def finalize_variable_values(self, variables: Sequence[np.ndarray | Parameter]) -> None:
@@ -1034,7 +1037,8 @@ class LBFGS(Optimizer):
     it that evaluates loss and gradient over all samples once or a few times. The fit ends before
     its last epoch where it has converged. The history tells the loss after each iteration. Each
     fit begins anew; single batches (`train_on_batch`) and arrays (`apply`) are not for it. It
-    needs SciPy, and a loss that is a function of the weights: no noise, no `BatchNormalization`.
+    needs SciPy, and a loss that is a function of free weights: no noise, no `BatchNormalization`,
+    no constraints.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
     from fastnn.regularizers import Regularizer
@@ -54,6 +55,8 @@ class Parameter:
         Penalty added to the training loss.
     trainable : bool, default True
         Whether training may change it. Read when a trainer is made.
+    constraint : Constraint, optional
+        What the values are held to after each step of training.
     statistic : bool, default False
         Whether it is no weight to be optimised, but follows the data or is fixed.
 
@@ -69,11 +72,13 @@ class Parameter:
         shape: tuple[int, ...],
         regularizer: Regularizer | None = None,
         trainable: bool = True,
+        constraint: Constraint | None = None,
         statistic: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
         self.regularizer = regularizer
+        self.constraint = constraint
         self.statistic = statistic
         self.trainable = self.renewed = False
         self.set_trainable(trainable)
@@ -192,7 +197,10 @@ class ParameterBlock:
 
 @dataclass(frozen=True, eq=False)
 class DenseOp:
-    """``y = activation(x @ kernel + bias)``."""
+    """``y = activation(x @ kernel + bias)``.
+
+    `outputs` is the width of y: that of the kernel, if the activation does not change it.
+    """
 
     inputs: int
     outputs: int
@@ -207,7 +215,7 @@ class DenseOp:
 
 @dataclass(frozen=True, eq=False)
 class ActivationOp:
-    """``y = activation(x)``, row by row where the activation is a softmax."""
+    """``y = activation(x)``, row by row where the activation looks at whole rows."""
 
     inputs: int
     outputs: int

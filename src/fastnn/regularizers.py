@@ -1,42 +1,69 @@
-"""Regularizers: penalties on the size of weights, added to the training loss."""
+"""Regularizers: penalties on weights, added to the training loss."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastnn._registry import Configurable, Registry, real
+from fastnn._validation import numeric_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Regularizer(Configurable):
-    """Base of the penalties of the form ``l1 * sum(|w|) + l2 * sum(w**2)``.
+    """Base of the penalties; by itself ``l1 * sum(|w|) + l2 * sum(w**2)``.
 
-    The engines compute penalty and gradient, ``l1 * sign(w) + 2 * l2 * w``, from `l1` and `l2`
-    alone. A subclass chooses these two numbers; it cannot change the form.
+    A subclass chooses `l1` and `l2`, or defines ``__call__(w)`` and ``gradient(w)`` for a penalty
+    of another form. Training calls these two in each step, with read-only arrays in the model's
+    dtype.
 
     Attributes
     ----------
     l1, l2 : float
         Factors, at least 0.
+    kernel : {"l1_l2", "orthogonal"} or None
+        What the engines compute themselves; None if they have to call.
+
+    Examples
+    --------
+    >>> class FourthPower(Regularizer):
+    ...     def __call__(self, w):
+    ...         return 0.01 * float(np.sum(w**4))
+    ...
+    ...     def gradient(self, w):
+    ...         return 0.04 * w**3
+    >>> FourthPower()(np.array([1.0, 2.0]))
+    0.17
     """
 
     l1: float = 0.0
     l2: float = 0.0
+    kernel: ClassVar[str | None] = "l1_l2"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__call__" in vars(cls):
+        own = vars(cls).keys() & {"__call__", "gradient"}
+        if len(own) == 1:
             raise TypeError(
-                f"{cls.__name__} must not define __call__: training knows only penalties of the "
-                "form l1 * sum(|w|) + l2 * sum(w**2); set the attributes l1 and l2"
+                f"{cls.__name__} must define both __call__(w) and gradient(w), its derivative, "
+                f"got {own.pop()} alone: training needs the two to agree"
             )
+        if own and "kernel" not in vars(cls):
+            cls.kernel = None
 
-    def __call__(self, w: np.ndarray) -> float:
+    def __call__(self, w: ArrayLike) -> float:
         """Return the penalty on the weights `w`, an array of any shape."""
         weights = np.asarray(w, dtype=np.float64)
         return float(self.l1 * np.abs(weights).sum() + self.l2 * np.square(weights).sum())
+
+    def gradient(self, w: ArrayLike) -> np.ndarray:
+        """Return the derivative of the penalty with respect to `w`, of the same shape."""
+        weights = _floating(w)
+        return self.l1 * np.sign(weights) + 2.0 * self.l2 * weights
 
 
 class L1(Regularizer):
@@ -108,11 +135,76 @@ class L1L2(Regularizer):
         self.l2 = real(l2, "l2", "[0, inf)")
 
 
+class OrthogonalRegularizer(Regularizer):
+    """`factor` times the mean magnitude of the cosines between rows, or columns, of a matrix.
+
+    With ``v[i] = w[i] / max(norm(w[i]), 1e-7)``, the penalty is ``factor`` times the mean of
+    ``abs(v[i] @ v[j])`` over all pairs i < j. A single row has none.
+
+    Parameters
+    ----------
+    factor : float, default 0.01
+        At least 0.
+    mode : {"rows", "columns"}, default "rows"
+        What is to be orthogonal. The columns of a kernel of shape (features, units) are the
+        weights that lead to each unit.
+
+    Raises
+    ------
+    ValueError
+        In use, if the weights do not have two axes.
+
+    References
+    ----------
+    Keras 3, ``keras.regularizers.OrthogonalRegularizer``, which gives NaN for a single row.
+
+    Examples
+    --------
+    >>> OrthogonalRegularizer(0.5)([[1.0, 0.0], [3.0, 4.0]])
+    0.3
+    """
+
+    kernel = "orthogonal"
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        self.factor = real(factor, "factor", "[0, inf)")
+        if mode not in ("rows", "columns"):
+            raise ValueError(f"mode must be 'rows' or 'columns', got {mode!r}")
+        self.mode = mode
+
+    def __call__(self, w: ArrayLike) -> float:
+        from fastnn import kernels
+
+        return kernels.orthogonal_penalty(_floating(w), factor=self.factor, mode=self.mode)
+
+    def gradient(self, w: ArrayLike) -> np.ndarray:
+        from fastnn import kernels
+
+        return kernels.orthogonal_gradient(_floating(w), factor=self.factor, mode=self.mode)
+
+
+def _floating(w: ArrayLike) -> np.ndarray:
+    array = numeric_array(w, "w")
+    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
+
+
+# Keras knows them by these names, too.
+l1 = L1
+l2 = L2
+l1_l2 = L1L2
+orthogonal_regularizer = OrthogonalRegularizer
+
 _registry: Registry[Regularizer] = Registry(
     "regularizer",
     Regularizer,
-    {"l1": L1, "l2": L2, "l1_l2": L1L2(l1=0.01, l2=0.01)},
-    advice="Use L1, L2 or L1L2",
+    {
+        "l1": L1,
+        "l2": L2,
+        "l1_l2": L1L2(l1=0.01, l2=0.01),
+        "l1l2": L1L2,
+        "orthogonal_regularizer": OrthogonalRegularizer,
+    },
+    advice="Subclass Regularizer and define __call__(w) and gradient(w)",
 )
 
 
@@ -122,7 +214,8 @@ def get(identifier: Any) -> Regularizer | None:
     Parameters
     ----------
     identifier : str, class, Regularizer, dict or None
-        ``"l1"``, ``"l2"``, ``"l1_l2"``, or a dict of the form of `serialize`.
+        ``"l1"``, ``"l2"``, ``"l1_l2"``, ``"orthogonal_regularizer"``, or a dict of the form of
+        `serialize`.
 
     Raises
     ------

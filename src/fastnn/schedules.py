@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn._registry import Configurable, Registry, real
+from fastnn._validation import whole_number
 
 
 class LearningRateSchedule(Configurable):
@@ -76,7 +77,7 @@ class ExponentialDecay(LearningRateSchedule):
         periods = step / self.decay_steps
         if self.staircase:
             periods = math.floor(periods)
-        return self.initial_learning_rate * float(self.decay_rate**periods)
+        return self.initial_learning_rate * _power(self.decay_rate, periods)
 
 
 class InverseTimeDecay(LearningRateSchedule):
@@ -287,6 +288,172 @@ class CosineDecay(LearningRateSchedule):
         return initial * ((1.0 - self.alpha) * cosine + self.alpha)
 
 
+class CosineDecayRestarts(LearningRateSchedule):
+    """Half a cosine wave downwards, again and again, each time over a longer way.
+
+    The i-th wave, i = 0, 1, ..., is ``t_mul**i * first_decay_steps`` long. With f the fraction of
+    it that lies behind,
+
+        initial * ((1 - alpha) * m_mul**i * (1 + cos(pi * f)) / 2 + alpha).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        At least 0.
+    first_decay_steps : float
+        Greater than 0.
+    t_mul : float, default 2.0
+        By how much a wave is longer than the one before. At least 1.
+    m_mul : float, default 1.0
+        By how much it is higher. At least 0.
+    alpha : float, default 0.0
+        What is left at the end of a wave, as a fraction of the initial rate. At least 0.
+    name : str, default "SGDRDecay"
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter (2017). SGDR: stochastic gradient descent with warm restarts.
+    ICLR.
+
+    Examples
+    --------
+    >>> rate = CosineDecayRestarts(0.1, first_decay_steps=10, m_mul=0.5)
+    >>> rate(0), rate(5), rate(10), rate(20), rate(30)
+    (0.1, 0.05, 0.05, 0.025, 0.025)
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: float,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+        name: str = "SGDRDecay",
+    ) -> None:
+        self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
+        self.first_decay_steps = real(first_decay_steps, "first_decay_steps", "(0, inf)")
+        self.t_mul = real(t_mul, "t_mul", "[1, inf)")
+        self.m_mul = real(m_mul, "m_mul", "[0, inf)")
+        self.alpha = real(alpha, "alpha", "[0, inf)")
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        waves = step / self.first_decay_steps
+        number = self._number_of_wave(waves)
+        way = (waves - self._start(number)) / self.t_mul**number
+        cosine = 0.5 * _power(self.m_mul, number) * (1.0 + math.cos(math.pi * way))
+        return self.initial_learning_rate * ((1.0 - self.alpha) * cosine + self.alpha)
+
+    def _start(self, number: int) -> float:
+        """Return where a wave begins, in lengths of the first."""
+        if self.t_mul == 1.0:
+            return float(number)
+        return (self.t_mul**number - 1.0) / (self.t_mul - 1.0)
+
+    def _number_of_wave(self, waves: float) -> int:
+        if self.t_mul == 1.0:
+            return math.floor(waves)
+        number = math.floor(math.log(1.0 + waves * (self.t_mul - 1.0)) / math.log(self.t_mul))
+        # The quotient may be rounded across a whole number.
+        return number + (self._start(number + 1) <= waves) - (self._start(number) > waves)
+
+
+class OneCycle(LearningRateSchedule):
+    """Up to a high rate and down again, to far less than in the beginning.
+
+    The rate goes from ``max_learning_rate / div_factor`` up to `max_learning_rate` in the first
+    `pct_start` of the steps. In the rest of them it goes down to
+    ``max_learning_rate / div_factor / final_div_factor``; with `three_phase` it takes as many
+    steps back to where it began as it took to go up, and goes further down after that. It stays
+    where it is after the last step.
+
+    Parameters
+    ----------
+    max_learning_rate : float
+        At least 0.
+    total_steps : int
+        Steps of the whole training, at least 1.
+    pct_start : float, default 0.3
+        Part of the steps in which the rate goes up. In (0, 1), at most 0.5 with `three_phase`.
+    anneal_strategy : {"cos", "linear"}, default "cos"
+        Go along half a cosine wave, or along a straight line.
+    div_factor, final_div_factor : float, default 25.0 and 10000.0
+        Greater than 0.
+    three_phase : bool, default False
+        True, with ``"linear"``, for the form of the paper.
+    name : str, default "OneCycle"
+
+    Notes
+    -----
+    Arguments and values are those of PyTorch's ``OneCycleLR``; Keras has no such schedule. The
+    momentum, which the paper lets go the opposite way, is left alone.
+
+    References
+    ----------
+    L. N. Smith and N. Topin (2018). Super-convergence: very fast training of neural networks
+    using large learning rates. arXiv:1708.07120.
+
+    Examples
+    --------
+    >>> rate = OneCycle(1.0, total_steps=11, pct_start=6 / 11, div_factor=10, final_div_factor=100)
+    >>> [round(rate(step), 3) for step in (0, 5, 10, 11)]
+    [0.1, 1.0, 0.001, 0.001]
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: float,
+        total_steps: int,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        div_factor: float = 25.0,
+        final_div_factor: float = 10000.0,
+        three_phase: bool = False,
+        name: str = "OneCycle",
+    ) -> None:
+        self.max_learning_rate = _rate(max_learning_rate, "max_learning_rate")
+        self.total_steps = whole_number(total_steps, "total_steps")
+        self.three_phase = bool(three_phase)
+        interval = "(0, 0.5]" if self.three_phase else "(0, 1)"
+        self.pct_start = real(pct_start, "pct_start", interval)
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(f"anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+        self.anneal_strategy = anneal_strategy
+        self.div_factor = real(div_factor, "div_factor", "(0, inf)")
+        self.final_div_factor = real(final_div_factor, "final_div_factor", "(0, inf)")
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        start, rate = 0.0, self.max_learning_rate / self.div_factor
+        for end, target in self._phases():
+            if step < end:
+                return self._between(rate, target, (step - start) / (end - start))
+            start, rate = max(start, end), target
+        return rate
+
+    def _phases(self) -> list[tuple[float, float]]:
+        """Return the last step of each phase, and the rate that is reached in it."""
+        first = self.max_learning_rate / self.div_factor
+        way = self.pct_start * self.total_steps
+        back = [(2.0 * way - 2.0, first)] if self.three_phase else []
+        last = (self.total_steps - 1.0, first / self.final_div_factor)
+        return [(way - 1.0, self.max_learning_rate), *back, last]
+
+    def _between(self, rate: float, target: float, way: float) -> float:
+        if self.anneal_strategy == "linear":
+            return rate + (target - rate) * way
+        return target + (rate - target) * 0.5 * (1.0 + math.cos(math.pi * way))
+
+
+def _power(base: float, exponent: float) -> float:
+    """Return ``base ** exponent``, or infinity, which no optimizer takes, where it overflows."""
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return math.inf
+
+
 def _rate(value: Any, what: str) -> float:
     return real(value, what, "[0, inf)")
 
@@ -306,6 +473,8 @@ _registry: Registry[LearningRateSchedule] = Registry(
             PiecewiseConstantDecay,
             PolynomialDecay,
             CosineDecay,
+            CosineDecayRestarts,
+            OneCycle,
         )
     },
     advice="Subclass LearningRateSchedule and define __call__(step)",

@@ -15,7 +15,8 @@ array([[0.6, 0.8]], dtype=float32)
 from __future__ import annotations
 
 from fastnn._registry import Registry
-from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers
+from fastnn.layers._layer import Layer, Shape, assign_weights, build_layers, check_dtype
+from fastnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
 from fastnn.layers.core import Activation, Dense, Flatten, Input, Reshape, is_identity
 from fastnn.layers.embedding import CategoricalEmbedding, Embedding
 from fastnn.layers.normalization import (
@@ -38,6 +39,7 @@ from fastnn.layers.residual import Residual
 from fastnn.layers.units import Maxout, PReLU
 
 _CLASSES: tuple[type[Layer], ...] = (
+    ELU,
     Activation,
     ActivityRegularization,
     AlphaDropout,
@@ -51,18 +53,22 @@ _CLASSES: tuple[type[Layer], ...] = (
     GaussianNoise,
     Input,
     LayerNormalization,
+    LeakyReLU,
     Maxout,
     Normalization,
     PReLU,
+    ReLU,
     RMSNormalization,
     Rescaling,
     Reshape,
     Residual,
     SimpleRNN,
+    Softmax,
     UnitNormalization,
 )
 
 __all__ = [
+    "ELU",
     "Activation",
     "ActivityRegularization",
     "AlphaDropout",
@@ -77,18 +83,22 @@ __all__ = [
     "Input",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Maxout",
     "Normalization",
     "PReLU",
     "RMSNormalization",
+    "ReLU",
     "Rescaling",
     "Reshape",
     "Residual",
     "Shape",
     "SimpleRNN",
+    "Softmax",
     "UnitNormalization",
     "assign_weights",
     "build_layers",
+    "check_dtype",
     "deserialize",
     "get",
     "is_identity",

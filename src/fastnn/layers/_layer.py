@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import initializers, regularizers
+from fastnn import constraints, initializers, regularizers
 from fastnn._naming import automatic_name
-from fastnn._validation import check_memory, feature_shape, numeric_array, whole_number
+from fastnn._validation import (
+    check_memory,
+    feature_shape,
+    float_dtype,
+    numeric_array,
+    whole_number,
+)
 from fastnn.program import Layout, Op, Parameter, ParameterBlock, UserOp
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from fastnn.initializers import Initializer
 
@@ -35,6 +41,8 @@ class Layer:
         Shape of one sample. Read from the first layer of a model only.
     input_dim : int, optional
         Short for ``input_shape=(input_dim,)``.
+    dtype : {"float32", "float64"}, optional
+        Type of weights and computation, which is that of the whole model. Default: the model's.
 
     Notes
     -----
@@ -68,6 +76,7 @@ class Layer:
         trainable: bool = True,
         input_shape: Sequence[int] | None = None,
         input_dim: int | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str, got {name!r} ({type(name).__name__})")
@@ -76,6 +85,7 @@ class Layer:
         self._weights: dict[str, Parameter] = {}
         self._initializers: dict[str, Initializer] = {}
         self._trainable = bool(trainable)
+        self._given_dtype = None if dtype is None else float_dtype(dtype)
         self.name = name or automatic_name(type(self).__name__)
 
     def __repr__(self) -> str:
@@ -179,6 +189,13 @@ class Layer:
         shape = self.input_shape
         return None if shape is None else self.compute_output_shape(shape)
 
+    @property
+    def dtype(self) -> str | None:
+        """Type that the layer was made for, or that its weights have; None if neither."""
+        if self._given_dtype is not None:
+            return self._given_dtype.name
+        return next((p.value.dtype.name for p in self.weights if p.block is not None), None)
+
     # Weights
 
     def add_weight(
@@ -189,6 +206,7 @@ class Layer:
         initializer: Any = "glorot_uniform",
         regularizer: Any = None,
         trainable: bool = True,
+        constraint: Any = None,
     ) -> Parameter:
         """Declare a weight; to be called in `build`.
 
@@ -200,9 +218,10 @@ class Layer:
         regularizer : str, class, Regularizer or config, optional
         trainable : bool, default True
             Whether it is to be optimised; False for statistics.
+        constraint : str, class, Constraint or config, optional
         """
-        penalty = regularizers.get(regularizer)
-        parameter = Parameter(name, shape, penalty, self._trainable, statistic=not trainable)
+        penalty, limit = regularizers.get(regularizer), constraints.get(constraint)
+        parameter = Parameter(name, shape, penalty, self._trainable, limit, statistic=not trainable)
         self._initializers[name] = initializers.get(initializer)
         self._weights[name] = parameter
         return parameter
@@ -275,6 +294,8 @@ class Layer:
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
         if self._given_shape is not None:
             config["input_shape"] = list(self._given_shape)
+        if self._given_dtype is not None:
+            config["dtype"] = self._given_dtype.name
         return config
 
     @classmethod
@@ -311,7 +332,7 @@ def build_layers(layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype) -
     Raises
     ------
     ValueError
-        If a layer cannot take its input, is built in another dtype, or is too large to address.
+        If a layer cannot take its input, has another dtype, or is too large to address.
     MemoryError
         If the weights do not fit. After any exception the layers are as they were before.
     """
@@ -320,9 +341,8 @@ def build_layers(layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype) -
         shape = input_shape
         for layer in layers:
             output_shape = layer.compute_output_shape(shape)
-            if layer.built:
-                _check_dtype(layer, dtype)
-            else:
+            check_dtype(layer, dtype)
+            if not layer.built:
                 layer._declare(shape)
             shape = output_shape
         _allocate(fresh, dtype)
@@ -343,17 +363,38 @@ def _allocate(layers: Sequence[Layer], dtype: np.dtype) -> None:
     block = ParameterBlock(parameters, dtype)
     for layer in layers:
         for parameter, initializer in layer._declared():
-            parameter.array[...] = initializer(parameter.shape, dtype)
+            parameter.array[...] = _initial_values(layer, parameter, initializer, dtype)
     block.touch()
 
 
-def _check_dtype(layer: Layer, dtype: np.dtype) -> None:
-    for parameter in layer.weights:
-        if parameter.value.dtype != dtype:
-            raise ValueError(
-                f"{layer._title} was built in {parameter.value.dtype} and cannot serve a model "
-                f"of {dtype}: make the models of one dtype, or copy the layer's weights"
-            )
+def _initial_values(
+    layer: Layer, parameter: Parameter, initializer: Initializer, dtype: np.dtype
+) -> np.ndarray:
+    """Return what the initializer of a weight gives; check that it has the weight's shape."""
+    name, shape = parameter.name, parameter.shape
+    values = np.asarray(initializer(shape, dtype))
+    if values.shape != shape:
+        raise ValueError(
+            f"{type(initializer).__name__} must return an array of shape {shape} for '{name}' of "
+            f"{layer._title}, got {values.shape}; correct it there"
+        )
+    return values
+
+
+def check_dtype(layer: Layer, dtype: np.dtype) -> None:
+    """Raise ValueError if `layer` has a dtype, and it is not that of its model."""
+    own = layer.dtype
+    if own is None or own == dtype.name:
+        return
+    if layer.built:
+        raise ValueError(
+            f"{layer._title} was built in {own} and cannot serve a model of {dtype}: make the "
+            "models of one dtype, or copy the layer's weights"
+        )
+    raise ValueError(
+        f"{layer._title} was made with dtype='{own}' and cannot serve a model of {dtype}: give "
+        "the model and its layers one dtype, or leave it to the model"
+    )
 
 
 def assign_weights(

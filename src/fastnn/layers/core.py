@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._validation import feature_shape, whole_number
 from fastnn.layers._layer import Layer, Shape, features_of, row_width
 from fastnn.program import ActivationOp, DenseOp, Op
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.initializers import Initializer
     from fastnn.regularizers import Regularizer
 
@@ -59,7 +60,7 @@ class Dense(Layer):
     Parameters
     ----------
     units : int
-        Width of the output.
+        Width of the output; with ``activation="glu"``, which halves it, twice that.
     activation : str, class, ActivationFunction or config, optional
         Default: linear.
     use_bias : bool, default True
@@ -67,8 +68,10 @@ class Dense(Layer):
     bias_initializer : str, class, Initializer or config, default "zeros"
     kernel_regularizer, bias_regularizer : str, class, Regularizer or config, optional
         Penalty added to the training loss.
+    kernel_constraint, bias_constraint : str, class, Constraint or config, optional
+        What they are held to after each step of training.
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
 
     Attributes
     ----------
@@ -100,15 +103,21 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        *,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         self.units = whole_number(units, "units")
         self.activation: ActivationFunction = activations.get(activation)
+        self.activation.output_width(self.units)  # which it may refuse
         self.use_bias = bool(use_bias)
         self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        self.kernel_constraint: Constraint | None = constraints.get(kernel_constraint)
+        self.bias_constraint: Constraint | None = constraints.get(bias_constraint)
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -118,7 +127,7 @@ class Dense(Layer):
                 f"{self._title} expects inputs of shape (n, {self._build_shape[-1]}), "
                 f"got (n, {features})"
             )
-        return (None, self.units)
+        return (None, self.activation.output_width(self.units))
 
     def build(self, input_shape: Shape) -> None:
         self.add_weight(
@@ -126,6 +135,7 @@ class Dense(Layer):
             shape=(row_width(self, input_shape), self.units),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
         )
         if self.use_bias:
             self.add_weight(
@@ -133,11 +143,13 @@ class Dense(Layer):
                 shape=(self.units,),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
             )
 
     def lower(self, input_shape: Shape) -> list[Op]:
         kernel, bias = self._weights["kernel"], self._weights.get("bias")
-        return [DenseOp(row_width(self, input_shape), self.units, kernel, bias, self.activation)]
+        outputs = self.activation.output_width(self.units)
+        return [DenseOp(row_width(self, input_shape), outputs, kernel, bias, self.activation)]
 
     @property
     def kernel(self) -> np.ndarray:
@@ -167,6 +179,8 @@ class Dense(Layer):
             "bias_initializer": initializers.serialize(self.bias_initializer),
             "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
         }
 
 
@@ -177,7 +191,7 @@ class Activation(Layer):
     ----------
     activation : str, class, ActivationFunction or config
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
     """
 
     def __init__(self, activation: Any, **options: Any) -> None:
@@ -185,13 +199,13 @@ class Activation(Layer):
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (None, row_width(self, input_shape))
+        return (None, self.activation.output_width(row_width(self, input_shape)))
 
     def lower(self, input_shape: Shape) -> list[Op]:
         if is_identity(self.activation):
             return []
         width = row_width(self, input_shape)
-        return [ActivationOp(width, width, self.activation)]
+        return [ActivationOp(width, self.activation.output_width(width), self.activation)]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
@@ -203,7 +217,7 @@ class Flatten(Layer):
     Parameters
     ----------
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnn import activations, initializers, regularizers
+from fastnn._checks import ROW_ACTIVATIONS
 from fastnn._validation import whole_number
 from fastnn.layers._layer import Layer, Shape
 from fastnn.program import LayerOp, Op
@@ -185,7 +186,7 @@ class SimpleRNN(Layer):
 
 
 def _check_elementwise(activation: ActivationFunction) -> None:
-    if not activation.builtin or activation.name in ("softmax", "log_softmax", "step"):
+    if not activation.builtin or activation.name in (*ROW_ACTIVATIONS, "step"):
         raise ValueError(
             "SimpleRNN expects an activation of fastnn's that works element by element and has a "
             f"gradient, such as 'tanh', got {activation!r}"

@@ -51,7 +51,7 @@ class Dropout(_NoiseLayer):
         From 0 to 2**64 - 1. Default: drawn from the generator that
         `fastnn.utils.set_random_seed` seeds.
     **options
-        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``, ``dtype``: see `Layer`.
 
     References
     ----------

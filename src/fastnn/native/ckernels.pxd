@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+cdef enum:
+    MOST_OPTIONS = 3           # that an activation takes
+
 cdef extern from "c/fastnn.h" nogil:
     ctypedef enum fnn_activation:
         FNN_LINEAR
@@ -18,8 +21,24 @@ cdef extern from "c/fastnn.h" nogil:
         FNN_HARD_SIGMOID
         FNN_EXPONENTIAL
         FNN_STEP
+        FNN_BOUNDED_RELU
+        FNN_RELU6
+        FNN_HARD_TANH
+        FNN_HARD_SILU
+        FNN_CELU
+        FNN_MISH
+        FNN_LOG_SIGMOID
+        FNN_SQUAREPLUS
+        FNN_TANH_SHRINK
+        FNN_SOFT_SHRINK
+        FNN_HARD_SHRINK
+        FNN_THRESHOLD
+        FNN_SPARSE_PLUS
+        FNN_SPARSE_SIGMOID
         FNN_SOFTMAX
         FNN_LOG_SOFTMAX
+        FNN_SPARSEMAX
+        FNN_GLU
 
     ctypedef enum fnn_loss:
         FNN_MEAN_SQUARED_ERROR
@@ -68,7 +87,7 @@ cdef extern from "c/fastnn.h" nogil:
         const void *bias
         fnn_epilogue epilogue
         fnn_activation activation
-        double alpha
+        const double *options
         const void *saved
         int64_t saved_row
         int64_t whole_m
@@ -176,6 +195,14 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t (*room_of_row)(const fnn_layer *) noexcept nogil
         int64_t (*room_besides)(const fnn_layer *) noexcept nogil
 
+    ctypedef struct fnn_vectors:
+        int64_t count, length
+        const void *w
+        int64_t vector, element
+        void *units
+        int64_t units_row
+        double *norms
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -184,12 +211,16 @@ cdef extern from "c/fastnn.h" nogil:
         void (*gemm)(const fnn_gemm *) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
         void (*row_dots)(int64_t, int64_t, const void *, const void *, int64_t, void *) noexcept nogil
-        void (*activate)(fnn_activation, double, int64_t, const void *, void *) noexcept nogil
+        void (*activate)(
+            fnn_activation, const double *, int64_t, const void *, void *) noexcept nogil
         void (*activate_gradient)(
-            fnn_activation, double, int64_t, const void *, const void *, void *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
-        void (*softmax_gradient)(
-            int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t, int) noexcept nogil
+            fnn_activation, const double *, int64_t, const void *, const void *,
+            void *) noexcept nogil
+        void (*activate_rows)(
+            fnn_activation, int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
+        void (*activate_rows_gradient)(
+            fnn_activation, int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *,
+            int64_t) noexcept nogil
         double (*loss)(const fnn_loss_args *) noexcept nogil
         double (*metric)(const fnn_metric_args *) noexcept nogil
         void (*update)(const fnn_update *) noexcept nogil
@@ -205,6 +236,13 @@ cdef extern from "c/fastnn.h" nogil:
         void (*clip)(int64_t, double, void *) noexcept nogil
         void (*penalise)(int64_t, double, double, const void *, void *) noexcept nogil
         int (*all_finite)(int64_t, const void *) noexcept nogil
+        void (*min_max_norm)(
+            int64_t, int64_t, int64_t, double, double, double, void *) noexcept nogil
+        void (*non_neg)(int64_t, void *) noexcept nogil
+        void (*unit_vectors)(const fnn_vectors *) noexcept nogil
+        double (*pair_signs)(int64_t, int64_t, int64_t, void *, int64_t) noexcept nogil
+        void (*orthogonal_gradient)(
+            const fnn_vectors *, int64_t, int64_t, double, const void *, void *) noexcept nogil
 
     ctypedef struct fnn_isa:
         const char *name
@@ -215,3 +253,4 @@ cdef extern from "c/fastnn.h" nogil:
     const fnn_isa fnn_isas[]
 
     int fnn_saves_input(fnn_activation)
+    int fnn_takes_options(fnn_activation)

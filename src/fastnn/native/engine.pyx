@@ -144,8 +144,8 @@ cdef class NativeEngine:
             op = &self.ops.items[i]
             entering.append(slot)
             held = self._held_after(i, entering)
-            in_place = op.kind in (ACTIVATION, CUSTOM, ADD) and slot != INPUT
-            if not in_place or slot in held:
+            in_place = op.kind in (ACTIVATION, CUSTOM, ADD) and op.inputs == op.outputs
+            if not in_place or slot == INPUT or slot in held:
                 slot = min(set(range(len(held) + 2)) - held - {slot})
             op.slot = slot
             self.slots = max(self.slots, slot + 1)
@@ -178,7 +178,8 @@ cdef class NativeEngine:
         g.b, g.b_row = op.panels, self.ops.table.panel_width
         g.b_panel = g.b_row * op.inputs
         g.a_col, g.bias, g.saved, g.add = 1, op.bias, NULL, 0
-        g.epilogue, g.activation, g.alpha = FNN_STORE_ACTIVATION, op.activation, op.alpha
+        g.epilogue, g.activation = FNN_STORE_ACTIVATION, op.activation
+        g.options = op.options
 
     cdef int _renew_panels(self) except -1:
         """Pack the kernels again if any block has changed."""

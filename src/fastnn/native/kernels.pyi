@@ -15,7 +15,11 @@ from fastnn.reference import log_softmax as log_softmax
 from fastnn.reference import loss_backward as loss_backward
 from fastnn.reference import loss_forward as loss_forward
 from fastnn.reference import metric_values as metric_values
+from fastnn.reference import min_max_norm as min_max_norm
 from fastnn.reference import nadam as nadam
+from fastnn.reference import non_neg as non_neg
+from fastnn.reference import orthogonal_gradient as orthogonal_gradient
+from fastnn.reference import orthogonal_penalty as orthogonal_penalty
 from fastnn.reference import rmsprop as rmsprop
 from fastnn.reference import sgd as sgd
 from fastnn.reference import softmax as softmax

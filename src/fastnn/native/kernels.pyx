@@ -16,6 +16,12 @@ from fastnn.native.team import get_num_threads
 
 from fastnn.native.ckernels cimport *
 from fastnn.native.dispatch cimport kernels_for
+from fastnn.native.orthogonal cimport (
+    Orthogonal,
+    begin_orthogonal,
+    orthogonal_block,
+    prepare_orthogonal,
+)
 from fastnn.native.team cimport *
 
 cnp.import_array()
@@ -46,8 +52,23 @@ ACTIVATION_CODES = {
     "hard_sigmoid": FNN_HARD_SIGMOID,
     "exponential": FNN_EXPONENTIAL,
     "step": FNN_STEP,
+    "relu6": FNN_RELU6,
+    "hard_tanh": FNN_HARD_TANH,
+    "hard_silu": FNN_HARD_SILU,
+    "celu": FNN_CELU,
+    "mish": FNN_MISH,
+    "log_sigmoid": FNN_LOG_SIGMOID,
+    "squareplus": FNN_SQUAREPLUS,
+    "tanh_shrink": FNN_TANH_SHRINK,
+    "soft_shrink": FNN_SOFT_SHRINK,
+    "hard_shrink": FNN_HARD_SHRINK,
+    "threshold": FNN_THRESHOLD,
+    "sparse_plus": FNN_SPARSE_PLUS,
+    "sparse_sigmoid": FNN_SPARSE_SIGMOID,
     "softmax": FNN_SOFTMAX,
     "log_softmax": FNN_LOG_SOFTMAX,
+    "sparsemax": FNN_SPARSEMAX,
+    "glu": FNN_GLU,
 }
 
 LOSS_CODES = {
@@ -79,6 +100,37 @@ UPDATE_CODES = {
     "ftrl": FNN_FTRL,
     "lion": FNN_LION,
 }
+
+
+# Activations as the C kernels know them
+
+
+cdef struct Function:
+    fnn_activation kind
+    double[MOST_OPTIONS] options
+
+
+def lowered_activation(activation, options):
+    """Return the code of an activation and its options, as numbers in the order of fastnn.h."""
+    numbers = _checks.check_activation(activation, options)
+    if activation == "relu":
+        if numbers == _checks.check_activation("relu", None):
+            return FNN_RELU, ()
+        return FNN_BOUNDED_RELU, tuple(numbers.values())
+    return ACTIVATION_CODES[activation], tuple(numbers.values())
+
+
+cdef int _look_up(activation, options, Function *function) except -1:
+    """The usual ones, without options, take less time than checks in Python."""
+    cdef int i
+    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
+    if code is not None and options is None and not fnn_takes_options(code):
+        function.kind = code
+        return 0
+    function.kind, numbers = lowered_activation(activation, options)
+    for i, number in enumerate(numbers):
+        function.options[i] = number
+    return 0
 
 
 # Results and their places
@@ -258,12 +310,11 @@ cdef int _dense_forward(
     const real[:, :] kernel,
     const real[:] bias,
     real[:, ::1] out,
-    fnn_activation activation,
-    double alpha,
+    const Function *function,
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
     cdef int64_t n = x.shape[0], units = kernel.shape[1]
-    cdef bint rowwise = activation >= FNN_SOFTMAX
+    cdef bint rowwise = function.kind >= FNN_SOFTMAX
     cdef fnn_gemm g
     cdef Operand b
     if n == 0 or units == 0:
@@ -275,23 +326,23 @@ cdef int _dense_forward(
     g.c, g.c_row = &out[0, 0], units
     g.bias = NULL if bias is None else &bias[0]
     g.epilogue = FNN_STORE if rowwise else FNN_STORE_ACTIVATION
-    g.activation, g.alpha, g.saved = activation, alpha, NULL
+    g.activation, g.options, g.saved = function.kind, function.options, NULL
     _product(table, &g, b)
     if rowwise:
         with nogil:
-            table.softmax(n, units, &out[0, 0], units, &out[0, 0], units,
-                          activation == FNN_LOG_SOFTMAX)
+            table.activate_rows(function.kind, n, units, &out[0, 0], units, &out[0, 0], units)
     return 0
 
 
-def dense_forward(x, kernel, bias=None, activation="linear", *, alpha=None, out=None):
-    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
-    if code is None or alpha is not None or code in (FNN_LEAKY_RELU, FNN_ELU):
-        alpha = _checks.check_activation(activation, alpha)
-    if not _operands_agree(x, kernel, bias) or not (
+def dense_forward(x, kernel, bias=None, activation="linear", *, options=None, out=None):
+    cdef Function function
+    _look_up(activation, options, &function)
+    if function.kind == FNN_GLU or not _operands_agree(x, kernel, bias) or not (
         out is None or _is_result_of(out, x, kernel) and cnp.PyArray_ISWRITEABLE(out)
     ):
-        _checks.check_dense(x, kernel, bias, out)
+        _checks.check_dense(x, kernel, bias, activation, out)
+    if function.kind == FNN_GLU:
+        return activation_forward(dense_forward(x, kernel, bias), activation, out=out)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
     if bias is not None and not (
         cnp.PyArray_IS_C_CONTIGUOUS(bias) and cnp.PyArray_ISALIGNED(bias)
@@ -302,9 +353,9 @@ def dense_forward(x, kernel, bias=None, activation="linear", *, alpha=None, out=
     else:
         y = _new_matrix(cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(kernel, 1), cnp.PyArray_TYPE(x))
     if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
-        _dense_forward[float](x, kernel, bias, y, code, alpha or 0.0)
+        _dense_forward[float](x, kernel, bias, y, &function)
     else:
-        _dense_forward[double](x, kernel, bias, y, code, alpha or 0.0)
+        _dense_forward[double](x, kernel, bias, y, &function)
     return _deliver(y, out)
 
 
@@ -320,7 +371,8 @@ cdef int _dense_backward(
     cdef int64_t n = x.shape[0], inputs = kernel.shape[0], units = kernel.shape[1]
     cdef fnn_gemm g
     cdef Operand b
-    g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+    g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
+    g.activation, g.options = FNN_LINEAR, NULL
     if n > 0 and inputs > 0:  # dZ times the transposed kernel
         g.m, g.n, g.k = n, inputs, units
         g.a, g.a_row, g.a_col = &dz[0, 0], units, 1
@@ -340,24 +392,23 @@ cdef int _dense_backward(
     return 0
 
 
-def dense_backward(grad, x, kernel, bias=None, activation="linear", *, alpha=None, y=None):
-    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
+def dense_backward(grad, x, kernel, bias=None, activation="linear", *, options=None, y=None):
+    cdef Function function
+    _look_up(activation, options, &function)
     if (
-        code is None
-        or alpha is not None
-        or code in (FNN_LEAKY_RELU, FNN_ELU, FNN_STEP)
+        function.kind in (FNN_STEP, FNN_GLU)
         or not _operands_agree(x, kernel, bias)
         or not _is_result_of(grad, x, kernel)
         or not (y is None or _is_result_of(y, x, kernel))
     ):
-        alpha = _checks.check_dense_backward(grad, x, kernel, bias, activation, alpha, y)
+        _checks.check_dense_backward(grad, x, kernel, bias, activation, options, y)
     x, kernel = _whole_strides(x), _whole_strides(kernel)
     z = None
-    if fnn_saves_input(ACTIVATION_CODES[activation]):
+    if fnn_saves_input(function.kind):
         z = dense_forward(x, kernel, bias)
     elif y is None:
-        y = dense_forward(x, kernel, bias, activation, alpha=alpha)
-    dz = _gradient_of_activation(grad, z, y, activation, alpha)
+        y = dense_forward(x, kernel, bias, activation, options=options)
+    dz = _gradient_of_activation(grad, z, y, &function)
     grad_x, grad_kernel = np.empty(x.shape, x.dtype), np.empty(kernel.shape, x.dtype)
     grad_bias = None if bias is None else np.empty(bias.shape, x.dtype)
     if x.dtype == np.float32:
@@ -371,18 +422,19 @@ def dense_backward(grad, x, kernel, bias=None, activation="linear", *, alpha=Non
 
 
 cdef int _activation_forward(
-    const real[:, ::1] x, real[:, ::1] y, fnn_activation activation, double alpha
+    const real[:, ::1] x, real[:, ::1] y, const Function *function
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
     cdef int64_t rows = x.shape[0], columns = x.shape[1]
     if rows == 0 or columns == 0:
         return 0
     with nogil:
-        if activation < FNN_SOFTMAX:
-            shared_activate(table, activation, alpha, rows * columns, &x[0, 0], &y[0, 0])
+        if function.kind < FNN_SOFTMAX:
+            shared_activate(table, function.kind, function.options, rows * columns, &x[0, 0],
+                            &y[0, 0])
         else:
-            table.softmax(rows, columns, &x[0, 0], columns, &y[0, 0], columns,
-                          activation == FNN_LOG_SOFTMAX)
+            table.activate_rows(function.kind, rows, columns, &x[0, 0], columns, &y[0, 0],
+                                y.shape[1])
     return 0
 
 
@@ -415,7 +467,7 @@ cdef bint _takes_result(cnp.ndarray out, cnp.ndarray x):
     )
 
 
-cdef cnp.ndarray _activated(fnn_activation code, cnp.ndarray x, cnp.ndarray out):
+cdef cnp.ndarray _activated(const Function *function, cnp.ndarray x, cnp.ndarray out):
     """The usual call, elementwise over plain arrays: it takes less time than checks in Python."""
     cdef const fnn_kernels *table = kernels_for(cnp.PyArray_ITEMSIZE(x))
     cdef int64_t size = cnp.PyArray_SIZE(x)
@@ -425,28 +477,26 @@ cdef cnp.ndarray _activated(fnn_activation code, cnp.ndarray x, cnp.ndarray out)
         out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     target = cnp.PyArray_DATA(out)
     with nogil:
-        shared_activate(table, code, 0.0, size, source, target)
+        shared_activate(table, function.kind, function.options, size, source, target)
     return out
 
 
-def activation_forward(x, activation, *, alpha=None, out=None):
-    code = ACTIVATION_CODES.get(activation) if type(activation) is str else None
+def activation_forward(x, activation, *, options=None, out=None):
+    cdef Function function
+    _look_up(activation, options, &function)
     if (
-        code is not None
-        and code < FNN_SOFTMAX
-        and alpha is None
-        and code not in (FNN_LEAKY_RELU, FNN_ELU)  # which have a default
+        function.kind < FNN_SOFTMAX
         and _is_plain(x)
         and (out is None or type(out) is cnp.ndarray and _takes_result(out, x))
     ):
-        return _activated(code, x, out)
-    alpha = _checks.check_activation_forward(x, activation, alpha, out)
-    y = _result(x.shape, x.dtype, out, (x,))
+        return _activated(&function, x, out)
+    _checks.check_activation_forward(x, activation, options, out)
+    y = _result(_checks.activation_shape(activation, x.shape), x.dtype, out, (x,))
     rows, result = _as_rows(x), _as_rows(y)
     if x.dtype == np.float32:
-        _activation_forward[float](rows, result, ACTIVATION_CODES[activation], alpha or 0.0)
+        _activation_forward[float](rows, result, &function)
     else:
-        _activation_forward[double](rows, result, ACTIVATION_CODES[activation], alpha or 0.0)
+        _activation_forward[double](rows, result, &function)
     return _deliver(result.reshape(x.shape) if y.ndim == 0 else y, out)
 
 
@@ -462,39 +512,40 @@ cdef int _activation_backward(
     const real[:, ::1] grad,
     const real[:, ::1] saved,
     real[:, ::1] out,
-    fnn_activation activation,
-    double alpha,
+    const Function *function,
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
-    cdef int64_t rows = grad.shape[0], columns = grad.shape[1]
+    cdef int64_t rows = out.shape[0], columns = out.shape[1]
     if rows == 0 or columns == 0:
         return 0
     with nogil:
-        if activation < FNN_SOFTMAX:
-            shared_activate_gradient(table, activation, alpha, rows * columns, &grad[0, 0],
-                                     &saved[0, 0], &out[0, 0])
+        if function.kind < FNN_SOFTMAX:
+            shared_activate_gradient(table, function.kind, function.options, rows * columns,
+                                     &grad[0, 0], &saved[0, 0], &out[0, 0])
         else:
-            table.softmax_gradient(rows, columns, &grad[0, 0], columns, &saved[0, 0], columns,
-                                   &out[0, 0], columns, activation == FNN_LOG_SOFTMAX)
+            table.activate_rows_gradient(function.kind, rows, columns, &grad[0, 0],
+                                         grad.shape[1], &saved[0, 0], columns, &out[0, 0],
+                                         columns)
     return 0
 
 
-cdef _gradient_of_activation(grad, x, y, activation, alpha):
+cdef _gradient_of_activation(grad, x, y, const Function *function):
     """Gradient at the input `x`; of `x` and the output `y` only the one in use is needed."""
-    cdef fnn_activation code = ACTIVATION_CODES[activation]
-    rows = _as_rows(grad)
-    saved = _as_rows(x if fnn_saves_input(code) else y)
-    result = np.empty(rows.shape, grad.dtype)
+    source = x if fnn_saves_input(function.kind) else y
+    rows, saved = _as_rows(grad), _as_rows(source)
+    result = np.empty(saved.shape, grad.dtype)
     if grad.dtype == np.float32:
-        _activation_backward[float](rows, saved, result, code, alpha or 0.0)
+        _activation_backward[float](rows, saved, result, function)
     else:
-        _activation_backward[double](rows, saved, result, code, alpha or 0.0)
-    return result.reshape(grad.shape)
+        _activation_backward[double](rows, saved, result, function)
+    return result.reshape(source.shape)
 
 
-def activation_backward(grad, x, y, activation, *, alpha=None, out=None):
-    alpha = _checks.check_activation_backward(grad, x, y, activation, alpha, out)
-    return _deliver(_gradient_of_activation(grad, x, y, activation, alpha), out)
+def activation_backward(grad, x, y, activation, *, options=None, out=None):
+    cdef Function function
+    _look_up(activation, options, &function)
+    _checks.check_activation_backward(grad, x, y, activation, options, out)
+    return _deliver(_gradient_of_activation(grad, x, y, &function), out)
 
 
 # Dropout
@@ -890,3 +941,85 @@ def lion(
         learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, weight_decay=weight_decay
     )
     _run_update("lion", parameter, gradient, hyper, m)
+
+
+# Constraints and penalties
+
+
+cdef int _min_max_norm(real[::1] values, int64_t columns, double low, double high,
+                       double rate) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t rows
+    if values.shape[0] == 0:
+        return 0
+    rows = values.shape[0] // columns
+    with nogil:
+        shared_min_max_norm(table, rows, columns, low, high, rate, &values[0])
+    return 0
+
+
+def min_max_norm(parameter, *, min_value=0.0, max_value=1.0, rate=1.0):
+    _checks.check_constrained(parameter)
+    low, high, rate = _checks.check_norm_bounds(min_value, max_value, rate)
+    columns = parameter.size // max(parameter.shape[0], 1)
+    values = _aligned(parameter).reshape(-1)
+    if parameter.dtype == np.float32:
+        _min_max_norm[float](values, columns, low, high, rate)
+    else:
+        _min_max_norm[double](values, columns, low, high, rate)
+    _return_unaligned(values, parameter)
+
+
+cdef int _non_neg(real[::1] values) except -1:
+    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+    cdef int64_t n = values.shape[0]
+    if n == 0:
+        return 0
+    with nogil:
+        shared_non_neg(table, n, &values[0])
+    return 0
+
+
+def non_neg(parameter):
+    _checks.check_constrained(parameter)
+    values = _aligned(parameter).reshape(-1)
+    if parameter.dtype == np.float32:
+        _non_neg[float](values)
+    else:
+        _non_neg[double](values)
+    _return_unaligned(values, parameter)
+
+
+cdef _return_unaligned(values, array):
+    """Copy the changed `values` back if they are those of a copy of `array`."""
+    if not cnp.PyArray_ISALIGNED(array):
+        array[...] = values.reshape(array.shape)
+
+
+cdef double _orthogonal(w, factor, mode, gradient):
+    """Return the penalty, and add its gradient to `gradient` if that is given."""
+    cdef Orthogonal o
+    cdef list workspace = prepare_orthogonal(&o, w.shape, w.dtype, factor, mode)
+    cdef const char *values = <const char *>cnp.PyArray_DATA(w)
+    cdef char *slopes = NULL if gradient is None else <char *>cnp.PyArray_DATA(gradient)
+    cdef int64_t first = 0
+    cdef double total = 0
+    with nogil:
+        begin_orthogonal(&o, values)
+        while first < o.vectors.count:
+            total += orthogonal_block(&o, first, slopes)
+            first += o.block
+    workspace.clear()  # alive until here
+    return total
+
+
+def orthogonal_penalty(w, *, factor=0.01, mode="rows"):
+    factor = _checks.check_orthogonal(w, factor, mode)
+    return _orthogonal(_aligned(w), factor, mode, None)
+
+
+def orthogonal_gradient(w, *, factor=0.01, mode="rows"):
+    factor = _checks.check_orthogonal(w, factor, mode)
+    gradient = np.zeros(w.shape, w.dtype)
+    _orthogonal(_aligned(w), factor, mode, gradient)
+    return gradient

@@ -4,6 +4,7 @@ cimport numpy as np
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.native.ckernels cimport (
+    MOST_OPTIONS,
     fnn_activation,
     fnn_gemm,
     fnn_kernels,
@@ -28,7 +29,7 @@ cdef struct Op:
     Kind kind
     int64_t inputs, outputs
     fnn_activation activation
-    double alpha
+    double[MOST_OPTIONS] options   # of the activation
     double rate                # dropout
     uint64_t seed
     int custom                 # number of the Python activation or layer

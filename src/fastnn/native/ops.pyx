@@ -2,8 +2,9 @@
 
 A program is lowered once more, to an array of C structs (`Op`) that hold everything the loops
 need: pointers to parameters, gradients and workspace, sizes, codes. An op that ends in an
-elementwise activation applies it in the product's store; a softmax or an activation written in
-Python becomes an op of its own. A branch is no op: what closes it knows where it began. Rows of the workspace are padded to whole vectors, and off
+elementwise activation applies it in the product's store; one that looks at whole rows or is
+written in Python becomes an op of its own. A branch is no op: what closes it knows where it began.
+Rows of the workspace are padded to whole vectors, and off
 multiples of 1 kB, where rows would fight for the same few lines of the cache.
 
 Signals are looked at every few milliseconds of work, so that an interrupt is never far off.
@@ -25,8 +26,9 @@ from fastnn.native.team cimport (
 
 import numpy
 
+from fastnn._checks import ROW_ACTIVATIONS
 from fastnn.activations import ActivationFunction
-from fastnn.native.kernels import ACTIVATION_CODES
+from fastnn.native.kernels import lowered_activation
 from fastnn.native.team import get_num_threads
 from fastnn.program import (
     ActivationOp,
@@ -69,7 +71,7 @@ LAYERS = {
     "gaussian_dropout": (FNN_GAUSSIAN_DROPOUT, ("rate",)),
     "alpha_dropout": (FNN_ALPHA_DROPOUT, ("rate",)),
     "activity_regularization": (FNN_ACTIVITY_REGULARIZATION, ("l1", "l2")),
-    "simple_rnn": (FNN_SIMPLE_RNN, ("steps", "activation", "return_sequences")),
+    "simple_rnn": (FNN_SIMPLE_RNN, ("steps", "return_sequences", "activation")),
 }
 
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
@@ -151,15 +153,22 @@ cdef class Ops:
             self.items[i].source = sources.get(i, -1)
 
     cdef int _fill(self, Op *op, kind, source, activation) except -1:
+        cdef int i
         op.kind, op.inputs, op.outputs = kind, source.inputs, source.outputs
+        if kind == DENSE:
+            op.outputs = source.kernel.shape[1]
+        elif isinstance(source, DenseOp):  # the activation of one
+            op.inputs = source.kernel.shape[1]
         op.activation = FNN_LINEAR
         op.row = padded_row(op.outputs, self.itemsize)
         if kind == CUSTOM:
             op.custom = len(self.customs)
             self.customs.append(activation)
         elif activation is not None:
-            op.activation = ACTIVATION_CODES[activation.name]
-            op.alpha = activation.alpha or 0.0
+            code, options = lowered_activation(activation.name, activation.options)
+            op.activation = code
+            for i, option in enumerate(options):
+                op.options[i] = option
         if kind == DROPOUT:
             op.rate, op.seed = source.rate, source.seed
         if kind == DENSE:
@@ -174,7 +183,6 @@ cdef class Ops:
             self.customs.append(source.layer)
             self.parameters.append(source.parameters)
         else:
-            op.inputs = op.outputs
             self.parameters.append(())
         return 0
 
@@ -275,13 +283,12 @@ cdef class Ops:
         """An activation op over rows; padding is worked on too where it lies on the way."""
         cdef int64_t i
         if op.activation >= FNN_SOFTMAX:
-            self.table.softmax(rows, op.outputs, x, x_row, y, y_row,
-                               op.activation == FNN_LOG_SOFTMAX)
+            self.table.activate_rows(op.activation, rows, op.inputs, x, x_row, y, y_row)
         elif x_row == y_row:
-            shared_activate(self.table, op.activation, op.alpha, rows * x_row, x, y)
+            shared_activate(self.table, op.activation, op.options, rows * x_row, x, y)
         else:
             for i in range(rows):
-                self.table.activate(op.activation, op.alpha, op.outputs,
+                self.table.activate(op.activation, op.options, op.outputs,
                                     x + i * x_row * self.itemsize, y + i * y_row * self.itemsize)
 
     cdef np.ndarray matrix(self, const char *data, int64_t rows, int64_t columns, int64_t row):
@@ -312,7 +319,7 @@ cdef class Ops:
     cdef int custom_forward(self, const Op *op, int64_t rows, const char *x, int64_t x_row,
                             char *y, int64_t y_row) except -1 with gil:
         activation = self.customs[op.custom]
-        result = activation.forward(self.matrix(x, rows, op.outputs, x_row))
+        result = activation.forward(self.matrix(x, rows, op.inputs, x_row))
         return self.put(result, f"{activation.name}.forward", y, rows, op.outputs, y_row)
 
     cdef int user_forward(self, const Op *op, int64_t rows, const char *x, int64_t x_row,
@@ -333,7 +340,7 @@ def _split(op, training):
             return [(kind, op, None)]
     activation = op.activation
     alone = CUSTOM if not activation.builtin else ACTIVATION
-    fusible = activation.builtin and activation.name not in ("softmax", "log_softmax")
+    fusible = activation.builtin and activation.name not in ROW_ACTIVATIONS
     if isinstance(op, DenseOp):
         if fusible:
             return [(DENSE, op, activation)]
@@ -350,7 +357,8 @@ def _numbers(values):
         if isinstance(value, (tuple, list)):
             numbers += _numbers(value)
         elif isinstance(value, ActivationFunction):
-            numbers += [ACTIVATION_CODES[value.name], value.alpha or 0.0]
+            code, options = lowered_activation(value.name, value.options)
+            numbers += [code, *options]
         else:
             numbers.append(value)
     return numbers

@@ -28,11 +28,11 @@ cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
     void *packed) noexcept nogil
 cdef void shared_activate(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x,
-    void *y) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y) noexcept nogil
 cdef void shared_activate_gradient(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *gradient,
-    const void *saved, void *out) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *gradient, const void *saved, void *out) noexcept nogil
 cdef void shared_gather(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t *order,
     void *out, int64_t out_row) noexcept nogil
@@ -46,3 +46,7 @@ cdef void shared_layer_step(
     const fnn_kernels *table, fnn_layer_step step, fnn_split split,
     const fnn_layer *l) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil
+cdef void shared_min_max_norm(
+    const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
+    void *x) noexcept nogil
+cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept nogil

@@ -25,9 +25,9 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_pack(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
     void fnn_shared_activate(
-        const fnn_kernels *, fnn_activation, double, int64_t, const void *, void *)
+        const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, void *)
     void fnn_shared_activate_gradient(
-        const fnn_kernels *, fnn_activation, double, int64_t, const void *, const void *,
+        const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, const void *,
         void *)
     void fnn_shared_gather(
         const fnn_kernels *, int64_t, int64_t, const void *, const int64_t *, void *,
@@ -40,6 +40,9 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_layer_step(
         const fnn_kernels *, fnn_layer_step, fnn_split, const fnn_layer *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
+    void fnn_shared_min_max_norm(
+        const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
+    void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
 
 
@@ -133,15 +136,15 @@ cdef void shared_pack(
 
 
 cdef void shared_activate(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void *x, void
-    *y) noexcept nogil:
-    fnn_shared_activate(table, kind, alpha, n, x, y)
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y) noexcept nogil:
+    fnn_shared_activate(table, kind, options, n, x, y)
 
 
 cdef void shared_activate_gradient(
-    const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n, const void
-    *gradient, const void *saved, void *out) noexcept nogil:
-    fnn_shared_activate_gradient(table, kind, alpha, n, gradient, saved, out)
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *gradient, const void *saved, void *out) noexcept nogil:
+    fnn_shared_activate_gradient(table, kind, options, n, gradient, saved, out)
 
 
 cdef void shared_gather(
@@ -176,6 +179,16 @@ cdef void shared_layer_step(
 
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:
     fnn_shared_update(table, u)
+
+
+cdef void shared_min_max_norm(
+    const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
+    void *x) noexcept nogil:
+    fnn_shared_min_max_norm(table, rows, columns, low, high, rate, x)
+
+
+cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept nogil:
+    fnn_shared_non_neg(table, n, x)
 
 
 cdef void shared_packing_gemm(

@@ -6,7 +6,8 @@ product above it is stored. The input's gradient is worked out no further down t
 parameter that is trained.
 
 An exception, an interrupt for one, drops the step that is being computed and leaves everything as
-the last finished one left it: nothing but the update changes parameters, and nothing raises there.
+the last finished one left it: nothing but the update and the constraints after it change
+parameters, and nothing raises there but constraints written in Python, before which a copy is made.
 """
 
 cimport numpy as np
@@ -34,11 +35,17 @@ from fastnn.native.ops cimport (
     heed_signals,
     padded_row,
 )
+from fastnn.native.orthogonal cimport (
+    Orthogonal,
+    begin_orthogonal,
+    orthogonal_block,
+    prepare_orthogonal,
+)
 from fastnn.native.team cimport *
 
 import numpy
 
-from fastnn._checks import UPDATE_ARGUMENTS, user_gradients
+from fastnn._checks import UPDATE_ARGUMENTS, check_orthogonal, user_gradients
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
@@ -65,11 +72,26 @@ cdef struct Range:
     char *average
     char *accumulated
 
+cdef enum PenaltyKind:
+    L1_L2
+    ORTHOGONAL
+    OWN_PENALTY
+
 cdef struct Penalty:
+    PenaltyKind kind
     int64_t size
     double l1, l2
+    Orthogonal orthogonal
+    int own                    # number of the Python regularizer
     char *values
     char *gradient
+
+# Columns are held to norms between two bounds, or all numbers to at least 0.
+cdef struct Constraint:
+    bint of_norms
+    int64_t rows, columns
+    double low, high, rate
+    char *values
 
 # The data of an epoch, and the rows of them that a step is working on.
 cdef struct Batch:
@@ -130,6 +152,12 @@ cdef class Trainer:
     cdef double *sums          # of the step under way: the loss, then the metrics
     cdef Penalty *penalties
     cdef int penalty_count
+    cdef list own_penalties    # (parameter, regularizer) of those written in Python
+    cdef Constraint *constraints
+    cdef int constraint_count
+    cdef list own_constraints  # parameters with a constraint that has to be called
+    cdef int own_constraint_count
+    cdef list backups          # of what an update changes: (array, copy)
     cdef Range *ranges         # runs of trainable parameters, for the update
     cdef int range_count
     cdef Range *trainables     # one by one, for clipping
@@ -150,6 +178,7 @@ cdef class Trainer:
         self.metrics = NULL
         self.sums = NULL
         self.penalties = NULL
+        self.constraints = NULL
         self.ranges = NULL
         self.trainables = NULL
 
@@ -157,6 +186,7 @@ cdef class Trainer:
         free(self.metrics)
         free(self.sums)
         free(self.penalties)
+        free(self.constraints)
         free(self.ranges)
         free(self.trainables)
 
@@ -212,7 +242,7 @@ cdef class Trainer:
             op = &self.ops.items[i]
             op.y = self._allocate(self.capacity * op.row)
             op.z = op.y
-            if op.kind == CUSTOM or fnn_saves_input(op.activation):
+            if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
                 op.z = self._allocate(self.capacity * op.row)
             if op.kind == LAYER:
                 op.layer.room = self._allocate(self._room(op))
@@ -256,6 +286,7 @@ cdef class Trainer:
                 self._point_to_gradients(op, own, self.ops.parameters[i])
         self._list_trainables(gradients)
         self._list_penalties(gradients)
+        self._list_constraints()
         return 0
 
     cdef size_t _gradient_of(self, char *gradients, parameter) except 0:
@@ -320,18 +351,68 @@ cdef class Trainer:
             p for p in self.program.parameters if p.trainable and p.regularizer is not None
         ]
         cdef Penalty *penalty
+        self.own_penalties = []
         self.penalties = <Penalty *>calloc(max(len(penalised), 1), sizeof(Penalty))
         if self.penalties == NULL:
             raise MemoryError("no memory for the list of penalties")
         for parameter in penalised:
             penalty = &self.penalties[self.penalty_count]
             penalty.size = parameter.size
-            penalty.l1, penalty.l2 = parameter.regularizer.l1, parameter.regularizer.l2
             penalty.values = address(parameter.array)
             penalty.gradient = (
                 gradients + <int64_t>self.program.layout.offsets[parameter] * self.itemsize
             )
+            self._plan_penalty(penalty, parameter)
             self.penalty_count += 1
+        return 0
+
+    cdef int _plan_penalty(self, Penalty *penalty, parameter) except -1:
+        regularizer = parameter.regularizer
+        if regularizer.kernel == "l1_l2":
+            penalty.kind = L1_L2
+            penalty.l1, penalty.l2 = regularizer.l1, regularizer.l2
+        elif regularizer.kernel == "orthogonal":
+            check_orthogonal(parameter.array, regularizer.factor, regularizer.mode)
+            penalty.kind = ORTHOGONAL
+            self.arrays += prepare_orthogonal(
+                &penalty.orthogonal, parameter.shape, self.program.dtype, regularizer.factor,
+                regularizer.mode,
+            )
+        else:
+            penalty.kind = OWN_PENALTY
+            penalty.own = len(self.own_penalties)
+            self.own_penalties.append((parameter, regularizer))
+        return 0
+
+    cdef int _list_constraints(self) except -1:
+        """Constraints that have a kernel, and those that have to be called."""
+        constrained = [
+            p for p in self.program.parameters if p.trainable and p.constraint is not None
+        ]
+        self.own_constraints = [p for p in constrained if p.constraint.kernel is None]
+        self.own_constraint_count = len(self.own_constraints)
+        self.constraints = <Constraint *>calloc(max(len(constrained), 1), sizeof(Constraint))
+        if self.constraints == NULL:
+            raise MemoryError("no memory for the list of constraints")
+        for parameter in constrained:
+            if parameter.constraint.kernel is not None:
+                self._add_constraint(&self.constraints[self.constraint_count], parameter)
+                self.constraint_count += 1
+        self.backups = []
+        if self.own_constraints:
+            changed = [p.array for p in self.program.parameters if p.trainable]
+            self.backups = [(array, array.copy()) for array in changed + self.state.buffers]
+        return 0
+
+    cdef int _add_constraint(self, Constraint *c, parameter) except -1:
+        options = parameter.constraint.options
+        c.of_norms = parameter.constraint.kernel == "min_max_norm"
+        c.rows = parameter.shape[0]
+        c.columns = parameter.size // c.rows
+        c.low = options.get("min_value", 0.0)
+        c.high = options.get("max_value", 1.0)
+        c.rate = options.get("rate", 1.0)
+        c.values = address(parameter.array)
         return 0
 
     cdef int _plan_backward(self) except -1:
@@ -559,10 +640,13 @@ cdef class Trainer:
                    const double *hyper) except -1 nogil:
         self._pass(batch, order, start, True, iteration)
         self._add_penalties(batch.whole, True)
+        if self.own_constraint_count:
+            self._back_up()
         if self._accumulate(iteration):
             self._clip()
             self._update_or_call(hyper, iteration)
         self._average(iteration)
+        self._constrain()
         self._renew_statistics()
         self._commit(batch)
         return 0
@@ -593,7 +677,6 @@ cdef class Trainer:
                     self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
             elif op.kind == CUSTOM:
-                self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
             elif op.kind == LAYER:
                 self._layer(op, batch, x, x_row, training, iteration)
@@ -623,7 +706,7 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, x_row, 1
         g.c, g.c_row = op.z if keep_input else op.y, op.row
         g.bias, g.saved = op.bias, NULL
-        g.activation, g.alpha = op.activation, op.alpha
+        g.activation, g.options = op.activation, op.options
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
         cdef bint long_rows = op.outputs > DIRECT_VECTORS * self.table.vector_width
         if long_rows and rows > DIRECT_TILES * self.table.tile_rows:
@@ -633,7 +716,7 @@ cdef class Trainer:
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
         if keep_input:
-            shared_activate(self.table, op.activation, op.alpha, rows * op.row, op.z, op.y)
+            shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
         return 0
 
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
@@ -733,14 +816,44 @@ cdef class Trainer:
         cdef int i
         for i in range(self.penalty_count):
             p = &self.penalties[i]
-            if p.l1 != 0:
-                penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
-            if p.l2 != 0:
-                penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
-            if gradients:
-                self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+            if p.kind == ORTHOGONAL:
+                penalty += self._orthogonal_penalty(p, gradients)
+            elif p.kind == OWN_PENALTY:
+                penalty += self._own_penalty(p, gradients)
+            else:
+                penalty += self._l1_l2_penalty(p, gradients)
         self.sums[0] += penalty * rows
         return 0
+
+    cdef double _l1_l2_penalty(self, const Penalty *p, bint gradients) noexcept nogil:
+        cdef double penalty = 0
+        if p.l1 != 0:
+            penalty += p.l1 * self.table.sum_of_magnitudes(p.size, p.values)
+        if p.l2 != 0:
+            penalty += p.l2 * self.table.sum_of_squares(p.size, p.values)
+        if gradients:
+            self.table.penalise(p.size, p.l1, p.l2, p.values, p.gradient)
+        return penalty
+
+    cdef double _orthogonal_penalty(self, Penalty *p, bint gradients) except? -1 nogil:
+        cdef double penalty = 0
+        cdef int64_t first = 0
+        begin_orthogonal(&p.orthogonal, p.values)
+        while first < p.orthogonal.vectors.count:
+            penalty += orthogonal_block(&p.orthogonal, first, p.gradient if gradients else NULL)
+            heed_signals(p.orthogonal.block_flops)
+            first += p.orthogonal.block
+        return penalty
+
+    cdef double _own_penalty(self, const Penalty *p, bint gradients) except? -1 with gil:
+        parameter, regularizer = self.own_penalties[p.own]
+        cdef double penalty = regularizer(parameter.value)
+        if gradients:
+            slope = numpy.array(regularizer.gradient(parameter.value), self.program.dtype)
+            check_returned(slope, parameter, f"{type(regularizer).__name__}.gradient")
+            gradient = self.program.layout.view(self.slopes, parameter)
+            gradient += slope
+        return penalty
 
     # Backward
 
@@ -757,7 +870,8 @@ cdef class Trainer:
             x, x_row = batch.x, batch.x_row
             if i > 0:
                 x, x_row = self.ops.items[i - 1].y, self.ops.items[i - 1].row
-            self._backward_through_activation(op, batch, gradient, iteration)
+            self._backward_through_activation(op, batch, x, x_row, gradient,
+                                              self.gradients[1 - turn], iteration)
             if op.kind == DENSE:
                 self._backward_to_parameters(op, batch, x, x_row, gradient)
                 if i > self.lowest:
@@ -772,6 +886,8 @@ cdef class Trainer:
                 turn = 1 - turn
             elif op.kind == ADD:
                 memcpy(op.held, gradient, batch.rows * op.row * self.itemsize)
+            elif op.inputs != op.outputs:
+                turn = 1 - turn
             if i > self.lowest:
                 self._add_held(i, batch.rows, self.gradients[turn])
         return 0
@@ -835,31 +951,39 @@ cdef class Trainer:
             if self.ops.items[i].kind == LAYER and self.ops.items[i].steps.renew != NULL:
                 self.ops.items[i].steps.renew(&self.ops.items[i].layer)
 
-    cdef int _backward_through_activation(self, Op *op, const Batch *batch, char *gradient,
+    cdef int _backward_through_activation(self, Op *op, const Batch *batch, const char *x,
+                                          int64_t x_row, char *gradient, char *other,
                                           uint64_t iteration) except -1 nogil:
-        """Turn the gradient at an op's output, in place, into that before its activation."""
-        cdef int64_t rows = batch.rows
+        """Turn the gradient at an op's output into that before its activation.
+
+        It is done in place, or into the `other` buffer where the activation changes the width.
+        """
+        cdef int64_t rows = batch.rows, below_row = padded_row(op.inputs, self.itemsize)
+        cdef bint from_input = fnn_saves_input(op.activation)
         if op.kind == DROPOUT:
             self._dropout(op, batch, gradient, op.row, gradient, iteration)
         elif op.kind == CUSTOM:
-            self._custom_backward(op, rows, gradient)
+            self._custom_backward(op, rows, x, x_row, gradient,
+                                  gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation >= FNN_SOFTMAX:
-            self.table.softmax_gradient(rows, op.outputs, gradient, op.row, op.y, op.row, gradient,
-                                        op.row, op.activation == FNN_LOG_SOFTMAX)
+            self.table.activate_rows_gradient(
+                op.activation, rows, op.inputs, gradient, op.row,
+                x if from_input else op.y, x_row if from_input else op.row,
+                gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
-            shared_activate_gradient(self.table, op.activation, op.alpha, rows * op.row, gradient,
-                                     op.z, gradient)
+            shared_activate_gradient(self.table, op.activation, op.options, rows * op.row,
+                                     gradient, op.z, gradient)
         return 0
 
-    cdef int _custom_backward(self, Op *op, int64_t rows, char *gradient) except -1 with gil:
+    cdef int _custom_backward(self, Op *op, int64_t rows, const char *x, int64_t x_row,
+                              const char *gradient, char *out, int64_t out_row) except -1 with gil:
         activation = self.ops.customs[op.custom]
         result = activation.backward(
             self.ops.matrix(gradient, rows, op.outputs, op.row),
-            self.ops.matrix(op.z, rows, op.outputs, op.row),
+            self.ops.matrix(x, rows, op.inputs, x_row),
             self.ops.matrix(op.y, rows, op.outputs, op.row),
         )
-        return self.ops.put(result, f"{activation.name}.backward", gradient, rows, op.outputs,
-                            op.row)
+        return self.ops.put(result, f"{activation.name}.backward", out, rows, op.inputs, out_row)
 
     cdef int _backward_to_parameters(self, Op *op, const Batch *batch, const char *x,
                                      int64_t x_row, const char *gradient) except -1 nogil:
@@ -872,7 +996,8 @@ cdef class Trainer:
         g.a, g.a_row, g.a_col = x, 1, x_row
         g.b, g.b_row, g.b_panel = gradient, op.row, self.table.panel_width
         g.c, g.c_row = op.kernel_gradient, op.outputs
-        g.bias, g.saved, g.epilogue, g.activation, g.alpha = NULL, NULL, FNN_STORE, FNN_LINEAR, 0
+        g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
+        g.activation, g.options = FNN_LINEAR, NULL
         self.ops.product(&g)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,
@@ -891,7 +1016,7 @@ cdef class Trainer:
         g.c, g.c_row = out, below.row
         g.bias = NULL
         g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
-        g.activation, g.alpha = below.activation, below.alpha
+        g.activation, g.options = below.activation, below.options
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
@@ -899,7 +1024,7 @@ cdef class Trainer:
                                        char *out) except -1 nogil:
         shared_row_dots(self.table, op.inputs, op.outputs, gradient, op.kernel, op.outputs, out)
         if below.gradient_fused:
-            shared_activate_gradient(self.table, below.activation, below.alpha, op.inputs, out,
+            shared_activate_gradient(self.table, below.activation, below.options, op.inputs, out,
                                      below.z, out)
         return heed_signals(2.0 * op.inputs * op.outputs)
 
@@ -1003,3 +1128,46 @@ cdef class Trainer:
             shared_update(self.table, &u)
             if overwrite:
                 memcpy(r.values, r.average, r.size * self.itemsize)
+
+    cdef int _constrain(self) except -1 nogil:
+        """Hold the parameters that have just been updated to their constraints."""
+        cdef Constraint *c
+        cdef int i
+        for i in range(self.constraint_count):
+            c = &self.constraints[i]
+            if c.of_norms:
+                shared_min_max_norm(self.table, c.rows, c.columns, c.low, c.high, c.rate, c.values)
+            else:
+                shared_non_neg(self.table, c.rows * c.columns, c.values)
+        if self.own_constraint_count:
+            self._constrain_in_python()
+        return 0
+
+    cdef int _back_up(self) except -1 with gil:
+        """Copy what the update is going to change."""
+        for array, copy in self.backups:
+            copy[...] = array
+        return 0
+
+    cdef int _constrain_in_python(self) except -1 with gil:
+        """Call the constraints that have no kernel; take the update back if one of them raises."""
+        try:
+            for parameter in self.own_constraints:
+                values = numpy.array(parameter.constraint(parameter.value), self.program.dtype)
+                check_returned(values, parameter, type(parameter.constraint).__name__)
+                parameter.array[...] = values
+        except BaseException:
+            for array, copy in self.backups:
+                array[...] = copy
+            raise
+        return 0
+
+
+cdef int check_returned(array, parameter, source) except -1:
+    """Check that what Python code returned for a parameter has its shape."""
+    if array.shape != parameter.shape:
+        raise ValueError(
+            f"{source} must return an array of shape {parameter.shape}, got {array.shape}; "
+            "correct it there"
+        )
+    return 0

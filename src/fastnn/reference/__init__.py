@@ -16,6 +16,7 @@ from fastnn.reference.activations import (
     log_softmax,
     softmax,
 )
+from fastnn.reference.constraints import min_max_norm, non_neg
 from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
 from fastnn.reference.losses import loss_backward, loss_forward
@@ -31,6 +32,7 @@ from fastnn.reference.optimizers import (
     rmsprop,
     sgd,
 )
+from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
 
 __all__ = [
     "activation_backward",
@@ -48,7 +50,11 @@ __all__ = [
     "loss_backward",
     "loss_forward",
     "metric_values",
+    "min_max_norm",
     "nadam",
+    "non_neg",
+    "orthogonal_gradient",
+    "orthogonal_penalty",
     "rmsprop",
     "sgd",
     "softmax",

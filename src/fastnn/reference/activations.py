@@ -2,18 +2,19 @@
 
 Each activation is one function of the pre-activation `x`. Each elementwise one has a derivative
 beside it, a function of `x` and `y` = activation(x), in whichever of the two the formula is
-simplest; the two softmax kinds, whose outputs depend on the whole row, have a backward function.
+simplest; those whose outputs depend on the whole row have a backward function.
 The functions hold their limits at -inf and +inf and hand on NaN, except that `step` of NaN is 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from fastnn._checks import (
-    SOFTMAX_KINDS,
+    ROW_ACTIVATIONS,
     check_activation_backward,
     check_activation_forward,
 )
@@ -26,7 +27,11 @@ SELU_SCALE = 1.0507009873554805
 
 @ieee_arithmetic()
 def activation_forward(
-    x: np.ndarray, activation: str, *, alpha: float | None = None, out: np.ndarray | None = None
+    x: np.ndarray,
+    activation: str,
+    *,
+    options: Mapping[str, float] | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return ``activation(x)``.
 
@@ -35,9 +40,10 @@ def activation_forward(
     step            1 where x >= 0, else 0
     sigmoid         1 / (1 + exp(-x))
     tanh            tanh(x)
-    relu            max(x, 0)
-    leaky_relu      x where x > 0, else alpha * x; alpha is 0.01 by default
-    elu             x where x > 0, else alpha * (exp(x) - 1); alpha is 1 by default [1]_
+    relu            x where x > threshold, but at most max_value, else
+                    negative_slope * (x - threshold): by default max(x, 0)
+    leaky_relu      x where x > 0, else negative_slope * x
+    elu             x where x > 0, else alpha * (exp(x) - 1) [1]_
     selu            1.0507... * elu(x, alpha=1.6732...) [2]_
     silu            x * sigmoid(x), also called swish [3]_
     gelu            x * Phi(x), Phi the distribution function of the normal law; exact [4]_
@@ -45,33 +51,51 @@ def activation_forward(
     softsign        x / (1 + abs(x))
     hard_sigmoid    min(max(x + 3, 0), 6) / 6
     exponential     exp(x)
+    relu6           min(max(x, 0), 6)
+    hard_tanh       min(max(x, -1), 1)
+    hard_silu       x * hard_sigmoid(x), also called hard_swish [5]_
+    celu            x where x > 0, else alpha * (exp(x / alpha) - 1) [6]_
+    mish            x * tanh(softplus(x)) [7]_
+    log_sigmoid     log(sigmoid(x))
+    squareplus      (x + sqrt(x^2 + b)) / 2 [8]_
+    tanh_shrink     x - tanh(x)
+    soft_shrink     x - threshold where x > threshold, x + threshold where x < -threshold,
+                    else 0
+    hard_shrink     x where abs(x) > threshold, else 0
+    threshold       x where x > threshold, else default_value
+    sparse_plus     x where x >= 1, 0 where x <= -1, else (x + 1)^2 / 4
+    sparse_sigmoid  min(max(x + 1, 0), 2) / 2
     softmax         exp(x) / sum(exp(x)), the sum over the last axis
     log_softmax     x - log(sum(exp(x))), the sum over the last axis
+    sparsemax       max(x - t, 0), t such that the sum over the last axis is 1 [9]_
+    glu             a * sigmoid(b), a and b the two halves of the last axis [10]_
     ==============  =====================================================================
 
     Parameters
     ----------
     x : ndarray of float32 or float64, any shape
-        One axis or more for the softmax kinds.
+        One axis or more for the last four.
     activation : str
         A name of the table.
-    alpha : float, optional
-        Slope or scale of leaky_relu and elu.
-    out : ndarray of the shape and dtype of `x`, optional
+    options : mapping of str to float, optional
+        The numbers that the table names, by their names. Defaults: ``negative_slope`` 0 for relu
+        and 0.01 for leaky_relu, ``max_value`` inf, ``threshold`` 0.5 for the shrinking ones and
+        else 0, ``alpha`` 1, ``b`` 4, ``default_value`` 0.
+    out : ndarray of the shape and dtype of the result, optional
         Where to write the result; may be `x` itself.
 
     Returns
     -------
     ndarray of the shape and dtype of `x`
-        `out`, if it was given.
+        `out`, if it was given. The result of glu has half as many columns.
 
     Raises
     ------
     TypeError
         If `x` is not a float array or `out` has another dtype.
     ValueError
-        If the name is unknown, `alpha` is given to an activation without one or is not finite,
-        or `out` has another shape or is read-only.
+        If the name is unknown, the activation does not take an option or not that value, or
+        `out` has another shape or is read-only.
 
     References
     ----------
@@ -81,15 +105,23 @@ def activation_forward(
     .. [3] Elfwing, Uchibe, Doya (2018), "Sigmoid-weighted linear units for neural network
        function approximation in reinforcement learning".
     .. [4] Hendrycks, Gimpel (2016), "Gaussian Error Linear Units".
+    .. [5] Howard et al. (2019), "Searching for MobileNetV3".
+    .. [6] Barron (2017), "Continuously Differentiable Exponential Linear Units".
+    .. [7] Misra (2019), "Mish: A Self Regularized Non-Monotonic Activation Function".
+    .. [8] Barron (2021), "Squareplus: A Softplus-Like Algebraic Rectifier".
+    .. [9] Martins, Astudillo (2016), "From Softmax to Sparsemax: A Sparse Model of Attention and
+       Multi-Label Classification".
+    .. [10] Dauphin, Fan, Auli, Grangier (2017), "Language Modeling with Gated Convolutional
+       Networks".
 
     Examples
     --------
-    >>> activation_forward(np.array([-2.0, 0.0, 3.0]), "leaky_relu", alpha=0.5)
+    >>> x = np.array([-2.0, 0.0, 3.0])
+    >>> activation_forward(x, "leaky_relu", options={"negative_slope": 0.5})
     array([-1.,  0.,  3.])
     """
-    alpha = check_activation_forward(x, activation, alpha, out)
-    parameters = () if alpha is None else (alpha,)
-    return deliver(FORWARD[activation](x, *parameters), x.dtype, out)
+    numbers = check_activation_forward(x, activation, options, out)
+    return deliver(FORWARD[activation](x, **numbers), x.dtype, out)
 
 
 @ieee_arithmetic()
@@ -99,22 +131,25 @@ def activation_backward(
     y: np.ndarray,
     activation: str,
     *,
-    alpha: float | None = None,
+    options: Mapping[str, float] | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the gradient with respect to `x`, given `grad` with respect to ``activation(x)``.
 
     ``grad * activation'(x)`` for the elementwise ones, the product with the Jacobian of each row
-    for the softmax kinds. At kinks the derivative is that of the left branch (relu 0,
-    leaky_relu and elu alpha); hard_sigmoid has 1/6 strictly inside (-3, 3) and 0 elsewhere.
+    for the others. At kinks the derivative is that of the left branch (relu and leaky_relu their
+    slope, elu alpha). hard_sigmoid, hard_tanh, relu6 and sparse_sigmoid have their slope strictly
+    between their two kinks and 0 elsewhere; hard_silu has 0 at -3 and 1 at 3; the shrinking ones
+    have 0 at either threshold.
 
     Parameters
     ----------
-    grad, x, y : ndarray of float32 or float64, any shape, all the same
-        Gradient with respect to `y`, pre-activation, and ``y = activation(x)``.
+    grad, x, y : ndarray of float32 or float64, any shape
+        Gradient with respect to `y`, pre-activation, and ``y = activation(x)``; all of the same
+        shape, but for glu.
     activation : str
         As for `activation_forward`.
-    alpha : float, optional
+    options : mapping of str to float, optional
     out : ndarray of the shape and dtype of `x`, optional
         Where to write the result; may be one of the inputs.
 
@@ -134,11 +169,10 @@ def activation_backward(
     >>> activation_backward(np.ones(3), x, activation_forward(x, "relu"), "relu")
     array([0., 0., 1.])
     """
-    alpha = check_activation_backward(grad, x, y, activation, alpha, out)
-    if activation in SOFTMAX_KINDS:
-        return deliver(BACKWARD[activation](grad, y), x.dtype, out)
-    parameters = () if alpha is None else (alpha,)
-    derivative = np.asarray(DERIVATIVE[activation](x, y, *parameters), dtype=x.dtype)
+    numbers = check_activation_backward(grad, x, y, activation, options, out)
+    if activation in ROW_ACTIVATIONS:
+        return deliver(BACKWARD[activation](grad, x, y), x.dtype, out)
+    derivative = np.asarray(DERIVATIVE[activation](x, y, **numbers), dtype=x.dtype)
     return deliver(grad * derivative, x.dtype, out)
 
 
@@ -228,20 +262,25 @@ def _tanh_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 1 - y * y
 
 
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+def _relu(x: np.ndarray, negative_slope: float, max_value: float, threshold: float) -> np.ndarray:
+    """Where the slope is 0, so is the limit at -inf; clipping to 0 hands on NaN."""
+    beyond = x - threshold
+    below = negative_slope * beyond if negative_slope else np.clip(beyond, 0, 0)
+    return np.where(x > threshold, np.minimum(x, max_value), below)
 
 
-def _relu_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return x > 0
+def _relu_derivative(
+    x: np.ndarray, y: np.ndarray, negative_slope: float, max_value: float, threshold: float
+) -> np.ndarray:
+    return np.where(x > threshold, x <= max_value, negative_slope)
 
 
-def _leaky_relu(x: np.ndarray, alpha: float) -> np.ndarray:
-    return np.where(x > 0, x, alpha * x)
+def _leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:
+    return np.where(x > 0, x, negative_slope * x)
 
 
-def _leaky_relu_derivative(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
-    return np.where(x > 0, 1, alpha)
+def _leaky_relu_derivative(x: np.ndarray, y: np.ndarray, negative_slope: float) -> np.ndarray:
+    return np.where(x > 0, 1, negative_slope)
 
 
 def _elu(x: np.ndarray, alpha: float) -> np.ndarray:
@@ -310,6 +349,112 @@ def _exponential_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return y
 
 
+def _relu6(x: np.ndarray) -> np.ndarray:
+    return np.clip(x, 0, 6)
+
+
+def _relu6_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x > 0) & (x < 6)
+
+
+def _hard_tanh(x: np.ndarray) -> np.ndarray:
+    return np.clip(x, -1, 1)
+
+
+def _hard_tanh_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.abs(x) < 1
+
+
+def _hard_silu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, _lowest(x)) * _hard_sigmoid(x)
+
+
+def _hard_silu_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
+
+
+def _celu(x: np.ndarray, alpha: float) -> np.ndarray:
+    return np.where(x > 0, x, alpha * np.expm1(x / alpha))
+
+
+def _celu_derivative(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    return np.where(x > 0, 1, np.exp(x / alpha))
+
+
+def _mish(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, _lowest(x)) * np.tanh(_softplus(x))
+
+
+def _mish_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    t = np.tanh(_softplus(x))
+    return t + _finite(x) * _sigmoid(x) * (1 - t * t)
+
+
+def _log_sigmoid(x: np.ndarray) -> np.ndarray:
+    return -_softplus(-x)
+
+
+def _log_sigmoid_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return _sigmoid(-x)
+
+
+def _squareplus(x: np.ndarray, b: float) -> np.ndarray:
+    """Below zero, x + root would cancel: it is b / (root - x)."""
+    root = np.hypot(x, math.sqrt(b))
+    return np.where(x < 0, b / (root - x) / 2, x / 2 + root / 2)
+
+
+def _squareplus_derivative(x: np.ndarray, y: np.ndarray, b: float) -> np.ndarray:
+    finite = _finite(x)
+    return (1 + finite / np.hypot(finite, math.sqrt(b))) / 2
+
+
+def _tanh_shrink(x: np.ndarray) -> np.ndarray:
+    return x - np.tanh(x)
+
+
+def _tanh_shrink_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.square(np.tanh(x))
+
+
+def _soft_shrink(x: np.ndarray, threshold: float) -> np.ndarray:
+    return x - np.clip(x, -threshold, threshold)
+
+
+def _hard_shrink(x: np.ndarray, threshold: float) -> np.ndarray:
+    return np.where(np.abs(x) <= threshold, 0, x)
+
+
+def _shrink_derivative(x: np.ndarray, y: np.ndarray, threshold: float) -> np.ndarray:
+    return y != 0
+
+
+def _threshold(x: np.ndarray, threshold: float, default_value: float) -> np.ndarray:
+    return np.where(x <= threshold, default_value, x)
+
+
+def _threshold_derivative(
+    x: np.ndarray, y: np.ndarray, threshold: float, default_value: float
+) -> np.ndarray:
+    return x > threshold
+
+
+def _sparse_plus(x: np.ndarray) -> np.ndarray:
+    return np.where(x >= 1, x, np.square(np.clip(x, -1, 1) + 1) / 4)
+
+
+def _sparse_sigmoid(x: np.ndarray) -> np.ndarray:
+    return (np.clip(x, -1, 1) + 1) / 2
+
+
+def _sparse_plus_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return _sparse_sigmoid(x)
+
+
+def _sparse_sigmoid_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(x) < 1, 0.5, 0)
+
+
 # Activations of a row
 
 
@@ -319,7 +464,7 @@ def _softmax(x: np.ndarray) -> np.ndarray:
     return e / np.sum(e, axis=-1, keepdims=True)
 
 
-def _softmax_backward(grad: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _softmax_backward(grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The Jacobian of a row is diag(y) - y y^T."""
     return y * (grad - np.sum(grad * y, axis=-1, keepdims=True))
 
@@ -329,9 +474,44 @@ def _log_softmax(x: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
 
 
-def _log_softmax_backward(grad: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _log_softmax_backward(grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The Jacobian of a row is I - 1 softmax^T, transposed when it meets the gradient."""
     return grad - np.exp(y) * np.sum(grad, axis=-1, keepdims=True)
+
+
+def _sparsemax(x: np.ndarray) -> np.ndarray:
+    """The threshold follows from the k largest entries, the most for which 1 + k x_k > their sum.
+
+    In float64 whatever the dtype of `x`, and with the greatest entry of a row taken off first.
+    """
+    shifted = x.astype(np.float64) - _row_maximum(x)
+    if x.shape[-1] == 0:
+        return shifted
+    descending = -np.sort(-shifted, axis=-1)
+    sums = np.cumsum(descending, axis=-1)
+    above = 1 + np.arange(1, x.shape[-1] + 1) * descending > sums
+    count = np.sum(above, axis=-1, keepdims=True)
+    threshold = (np.take_along_axis(sums, count - 1, axis=-1) - 1) / count
+    return np.maximum(shifted - threshold, 0)
+
+
+def _sparsemax_backward(grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where y > 0, the gradient less its mean there; 0 elsewhere."""
+    above = y > 0
+    count = np.sum(above, axis=-1, keepdims=True)
+    mean = np.sum(np.where(above, grad, 0), axis=-1, keepdims=True) / count
+    return np.where(above, grad - mean, 0)
+
+
+def _glu(x: np.ndarray) -> np.ndarray:
+    a, b = np.split(x, 2, axis=-1)
+    return a * _sigmoid(b)
+
+
+def _glu_backward(grad: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    a, b = np.split(x, 2, axis=-1)
+    s = _sigmoid(b)
+    return np.concatenate([grad * s, grad * a * s * (1 - s)], axis=-1)
 
 
 def _row_maximum(x: np.ndarray) -> np.ndarray:
@@ -422,8 +602,23 @@ FORWARD: dict[str, Callable[..., np.ndarray]] = {
     "softsign": _softsign,
     "hard_sigmoid": _hard_sigmoid,
     "exponential": np.exp,
+    "relu6": _relu6,
+    "hard_tanh": _hard_tanh,
+    "hard_silu": _hard_silu,
+    "celu": _celu,
+    "mish": _mish,
+    "log_sigmoid": _log_sigmoid,
+    "squareplus": _squareplus,
+    "tanh_shrink": _tanh_shrink,
+    "soft_shrink": _soft_shrink,
+    "hard_shrink": _hard_shrink,
+    "threshold": _threshold,
+    "sparse_plus": _sparse_plus,
+    "sparse_sigmoid": _sparse_sigmoid,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
+    "sparsemax": _sparsemax,
+    "glu": _glu,
 }
 
 DERIVATIVE: dict[str, Callable[..., np.ndarray]] = {
@@ -440,9 +635,24 @@ DERIVATIVE: dict[str, Callable[..., np.ndarray]] = {
     "softsign": _softsign_derivative,
     "hard_sigmoid": _hard_sigmoid_derivative,
     "exponential": _exponential_derivative,
+    "relu6": _relu6_derivative,
+    "hard_tanh": _hard_tanh_derivative,
+    "hard_silu": _hard_silu_derivative,
+    "celu": _celu_derivative,
+    "mish": _mish_derivative,
+    "log_sigmoid": _log_sigmoid_derivative,
+    "squareplus": _squareplus_derivative,
+    "tanh_shrink": _tanh_shrink_derivative,
+    "soft_shrink": _shrink_derivative,
+    "hard_shrink": _shrink_derivative,
+    "threshold": _threshold_derivative,
+    "sparse_plus": _sparse_plus_derivative,
+    "sparse_sigmoid": _sparse_sigmoid_derivative,
 }
 
-BACKWARD: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+BACKWARD: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "softmax": _softmax_backward,
     "log_softmax": _log_softmax_backward,
+    "sparsemax": _sparsemax_backward,
+    "glu": _glu_backward,
 }

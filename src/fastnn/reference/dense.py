@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fastnn._checks import check_activation, check_dense, check_dense_backward
@@ -16,7 +18,7 @@ def dense_forward(
     bias: np.ndarray | None = None,
     activation: str = "linear",
     *,
-    alpha: float | None = None,
+    options: Mapping[str, float] | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return ``activation(x @ kernel + bias)``.
@@ -28,15 +30,15 @@ def dense_forward(
     bias : ndarray of the same dtype, shape (units,), optional
     activation : str, default "linear"
         As for `activation_forward`.
-    alpha : float, optional
-        Slope or scale of leaky_relu and elu.
-    out : ndarray of the same dtype, shape (n, units), optional
+    options : mapping of str to float, optional
+        As for `activation_forward`.
+    out : ndarray of the same dtype and the shape of the result, optional
         Where to write the result; may overlap with the inputs.
 
     Returns
     -------
     ndarray of the same dtype, shape (n, units)
-        `out`, if it was given.
+        `out`, if it was given. Half as many columns if the activation is glu.
 
     Raises
     ------
@@ -52,10 +54,10 @@ def dense_forward(
     >>> dense_forward(x, kernel, np.array([0.5, 0.5]), "relu")
     array([[3.5, 0. ]])
     """
-    check_activation(activation, alpha)
-    check_dense(x, kernel, bias, out)
+    check_activation(activation, options)
+    check_dense(x, kernel, bias, activation, out)
     z = _pre_activation(x, kernel, bias)
-    return deliver(activation_forward(z, activation, alpha=alpha), x.dtype, out)
+    return deliver(activation_forward(z, activation, options=options), x.dtype, out)
 
 
 @ieee_arithmetic()
@@ -66,7 +68,7 @@ def dense_backward(
     bias: np.ndarray | None = None,
     activation: str = "linear",
     *,
-    alpha: float | None = None,
+    options: Mapping[str, float] | None = None,
     y: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return the gradients with respect to `x`, `kernel` and `bias`.
@@ -77,10 +79,10 @@ def dense_backward(
     Parameters
     ----------
     grad : ndarray of float32 or float64, shape (n, units)
-        Gradient with respect to the result of `dense_forward`.
-    x, kernel, bias, activation, alpha
+        Gradient with respect to the result of `dense_forward`, and of its shape.
+    x, kernel, bias, activation, options
         As they were given to `dense_forward`.
-    y : ndarray of the same dtype, shape (n, units), optional
+    y : ndarray of the same dtype and shape as `grad`, optional
         What `dense_forward` returned; computed again if it is not given.
 
     Returns
@@ -111,11 +113,11 @@ def dense_backward(
     array([[3.],
            [6.]])
     """
-    check_dense_backward(grad, x, kernel, bias, activation, alpha, y)
+    check_dense_backward(grad, x, kernel, bias, activation, options, y)
     z = _pre_activation(x, kernel, bias)
     if y is None:
-        y = activation_forward(z, activation, alpha=alpha)
-    delta = activation_backward(grad, z, y, activation, alpha=alpha)
+        y = activation_forward(z, activation, options=options)
+    delta = activation_backward(grad, z, y, activation, options=options)
     grad_bias = None if bias is None else np.sum(delta, axis=0)
     return delta @ kernel.T, x.T @ delta, grad_bias
 

@@ -36,6 +36,7 @@ from fastnn.program import (
 )
 from fastnn.reference._arrays import ieee_arithmetic
 from fastnn.reference.activations import activation_backward, activation_forward
+from fastnn.reference.constraints import min_max_norm, non_neg
 from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
 from fastnn.reference.layers import (
@@ -58,6 +59,7 @@ from fastnn.reference.optimizers import (
     rmsprop,
     sgd,
 )
+from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
 from fastnn.reference.step import Weights, take_step
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
 
 STEPS = (sgd, rmsprop, adagrad, adam, adadelta, adamax, nadam, ftrl, lion)
 UPDATE_KERNELS = dict(zip(UPDATES, STEPS, strict=True))
+
+CONSTRAINT_KERNELS: dict[str, Any] = {"min_max_norm": min_max_norm, "non_neg": non_neg}
 
 Gradients = dict[Parameter, np.ndarray]
 
@@ -200,6 +204,7 @@ class ReferenceTrainer:
         records = run_forward(self.program.ops, batch.x, step=self.state.iterations)
         self._count(batch, records)
         self._update(self._gradients(batch, records), values)
+        self._constrain()
         self._renew_statistics(records)
         self._touch()
         self.state.iterations += 1
@@ -280,16 +285,9 @@ class ReferenceTrainer:
         with ieee_arithmetic():
             return grad * shares[:, np.newaxis]
 
-    @ieee_arithmetic()
     def _penalty(self) -> float:
-        """Return the sum of ``l1 * sum(abs(w)) + l2 * sum(w**2)`` over the trainable parameters."""
-        penalty = 0.0
-        for parameter in self.trainable:
-            if parameter.regularizer is not None:
-                w = parameter.array.astype(np.float64)
-                penalty += parameter.regularizer.l1 * float(np.sum(np.abs(w)))
-                penalty += parameter.regularizer.l2 * float(np.sum(np.square(w)))
-        return penalty
+        """Return the sum of the penalties on the trainable parameters."""
+        return sum(penalty(p) for p in self.trainable if p.regularizer is not None)
 
     # Gradients
 
@@ -334,6 +332,12 @@ class ReferenceTrainer:
             None if state.average is None else layout.view(state.average, parameter),
             None if state.accumulated is None else layout.view(state.accumulated, parameter),
         )
+
+    def _constrain(self) -> None:
+        """Hold the parameters to their constraints."""
+        for parameter in self.trainable:
+            if parameter.constraint is not None:
+                constrain(parameter)
 
     def _touch(self) -> None:
         changing = [*self.trainable, *self.renewed]
@@ -458,9 +462,10 @@ def user_gradient(op: UserOp, record: Record, grad: np.ndarray, gradients: Gradi
 def activate(activation: ActivationFunction, z: np.ndarray) -> np.ndarray:
     """Return ``activation(z)``, by its kernel or by the user's own `forward`."""
     if activation.builtin:
-        return activation_forward(z, activation.name, alpha=activation.alpha)
+        return activation_forward(z, activation.name, options=activation.options)
     y = activation.forward(read_only(z))
-    return returned(y, z.shape, z.dtype, f"{type(activation).__name__}.forward")
+    shape = (len(z), activation.output_width(z.shape[1]))
+    return returned(y, shape, z.dtype, f"{type(activation).__name__}.forward")
 
 
 def activation_gradient(
@@ -468,18 +473,51 @@ def activation_gradient(
 ) -> np.ndarray:
     """Return the gradient with respect to `z`, by kernel or by the user's own `backward`."""
     if activation.builtin:
-        return activation_backward(grad, z, y, activation.name, alpha=activation.alpha)
+        return activation_backward(grad, z, y, activation.name, options=activation.options)
     result = activation.backward(read_only(grad), read_only(z), read_only(y))
     return returned(result, z.shape, z.dtype, f"{type(activation).__name__}.backward")
 
 
 @ieee_arithmetic()
+def penalty(parameter: Parameter) -> float:
+    """Return the penalty of a parameter's regularizer."""
+    regularizer: Any = parameter.regularizer
+    if regularizer.kernel == "l1_l2":
+        w = parameter.array.astype(np.float64)
+        l1, l2 = float(np.sum(np.abs(w))), float(np.sum(np.square(w)))
+        return regularizer.l1 * l1 + regularizer.l2 * l2
+    if regularizer.kernel == "orthogonal":
+        options = {"factor": regularizer.factor, "mode": regularizer.mode}
+        return orthogonal_penalty(parameter.array, **options)
+    return float(regularizer(parameter.value))
+
+
+@ieee_arithmetic()
 def add_penalty_gradient(parameter: Parameter, gradient: np.ndarray) -> None:
-    """Add ``2 * l2 * w + l1 * sign(w)`` to `gradient`, in place."""
-    if parameter.regularizer is not None:
-        w = parameter.array
-        gradient += 2 * float(parameter.regularizer.l2) * w
-        gradient += float(parameter.regularizer.l1) * np.sign(w)
+    """Add the gradient of a parameter's penalty, if it has one, to `gradient`, in place."""
+    regularizer: Any = parameter.regularizer
+    w = parameter.value
+    if regularizer is None:
+        return
+    if regularizer.kernel == "l1_l2":
+        gradient += 2 * float(regularizer.l2) * w
+        gradient += float(regularizer.l1) * np.sign(w)
+    elif regularizer.kernel == "orthogonal":
+        gradient += orthogonal_gradient(w, factor=regularizer.factor, mode=regularizer.mode)
+    else:
+        source = f"{type(regularizer).__name__}.gradient"
+        gradient += returned(regularizer.gradient(w), w.shape, w.dtype, source)
+
+
+def constrain(parameter: Parameter) -> None:
+    """Hold a parameter to its constraint, in place."""
+    constraint: Any = parameter.constraint
+    w = parameter.array
+    if constraint.kernel is not None:
+        CONSTRAINT_KERNELS[constraint.kernel](w, **constraint.options)
+    else:
+        values = constraint(parameter.value)
+        w[...] = returned(values, w.shape, w.dtype, type(constraint).__name__)
 
 
 @ieee_arithmetic()

@@ -405,7 +405,7 @@ def _states(
         if states:
             z = z + states[-1] @ recurrent_kernel
         inputs.append(z)
-        states.append(activation_forward(z, activation.name, alpha=activation.alpha))
+        states.append(activation_forward(z, activation.name, options=activation.options))
     return states, inputs
 
 
@@ -437,7 +437,7 @@ def simple_rnn_gradient(
     from_later = np.zeros_like(states[0])
     for t in reversed(range(steps)):
         of_z = activation_backward(
-            given[t] + from_later, inputs[t], states[t], activation.name, alpha=activation.alpha
+            given[t] + from_later, inputs[t], states[t], activation.name, options=activation.options
         )
         of_kernel += parts[t].T @ of_z
         of_bias += of_z.sum(axis=0)

@@ -1,4 +1,4 @@
-/* Activations and their derivatives, element by element and, for softmax, row by row. */
+/* Activations and their derivatives, element by element and, where whole rows matter, row by row. */
 
 #define SELU_SCALE ((REAL)1.0507009873554805)
 #define SELU_SCALED_ALPHA ((REAL)1.7580993408473769)
@@ -26,35 +26,126 @@ INLINE vec FN(gelu_derivative)(vec x) {
     return probability + FN(with_sign)(a, x) * density * (REAL)0.39894228040143268;
 }
 
+/* The options of an activation, in the order that fastnn.h gives. */
+typedef struct {
+    REAL first, second, third;
+} FN(options);
+
+INLINE FN(options) FN(read_options)(const fnn_activation kind, const double *numbers) {
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_ELU:
+    case FNN_CELU:
+    case FNN_SOFT_SHRINK:
+    case FNN_HARD_SHRINK: return (FN(options)){.first = (REAL)numbers[0]};
+    case FNN_THRESHOLD: return (FN(options)){(REAL)numbers[0], (REAL)numbers[1]};
+    case FNN_BOUNDED_RELU:
+        return (FN(options)){(REAL)numbers[0], (REAL)numbers[1], (REAL)numbers[2]};
+    case FNN_SQUAREPLUS: { /* what is needed of b: its root, b / 4 and 4 / b */
+        const REAL root = (REAL)sqrt(numbers[0]);
+        const REAL quarter = (REAL)(numbers[0] / 4);
+        return (FN(options)){root > REAL_MIN ? root : REAL_MIN, quarter,
+                             quarter > REAL_MIN ? 1 / quarter : 0};
+    }
+    default: return (FN(options)){0};
+    }
+}
+
+/* Where the slope is 0, so is the limit at minus infinity. */
+INLINE vec FN(bounded_relu)(FN(options) options, vec x) {
+    const vec beyond = x - options.third;
+    const vec below = options.first != 0 ? options.first * beyond : FN(at_most)(FN(relu)(beyond), 0);
+    return FN(select)(x > FN(splat)(options.third), FN(at_most)(x, options.second), below);
+}
+
+/* sqrt(x^2 + b), without overflow. */
+INLINE vec FN(squareplus_root)(FN(options) options, vec x) {
+    const vec a = FN(abs)(x), larger = FN(at_least)(a, options.first);
+    const vec ratio = FN(at_most)(a, options.first) / larger;
+    return larger * FN(sqrt)(1 + ratio * ratio);
+}
+
+/* Half the sum of |x| and the root; below zero b / 4 divided by it, which loses no digits. What
+ * the sum lost by rounding is put right in the quotient. */
+INLINE vec FN(squareplus_from_root)(FN(options) options, vec x, vec root) {
+    const vec a = (REAL)0.5 * FN(abs)(x), r = (REAL)0.5 * root, sum = a + r;
+    const vec lost = FN(where)(sum <= FN(splat)(REAL_MAX), a - (sum - r));
+    const vec quotient = options.second / sum;
+    const vec below = quotient - quotient * quotient * (lost * options.third);
+    return FN(select)(x < (vec){0}, below, sum);
+}
+
+/* tanh(softplus(x)) + x sigmoid(x) (1 - tanh(softplus(x))^2), for finite x. */
+INLINE vec FN(mish_derivative)(vec x) {
+    const vec a = FN(exp)(-FN(abs)(x)), square = a * a;
+    const ivec below = x < (vec){0};
+    const vec numerator = FN(select)(below, square + 2 * a, 1 + 2 * a);
+    const vec t = numerator / (numerator + FN(select)(below, FN(splat)(2), 2 * square));
+    return t + x * FN(sigmoid)(x) * (1 - t * t);
+}
+
+/* x held between two bounds, neither of which is an infinity. */
+INLINE vec FN(within)(vec x, REAL low, REAL high) { return FN(at_most)(FN(at_least)(x, low), high); }
+
+INLINE vec FN(hard_sigmoid)(vec x) { return FN(within)(x / 6 + (REAL)0.5, 0, 1); }
+INLINE vec FN(sparse_sigmoid)(vec x) { return (REAL)0.5 * (FN(within)(x, -1, 1) + 1); }
+INLINE vec FN(sparse_plus)(vec x) {
+    const vec beyond = FN(within)(x, -1, 1) + 1;
+    return FN(select)(x >= FN(splat)(1), x, (REAL)0.25 * beyond * beyond);
+}
+
+/* 1 where the condition holds, else 0. */
+INLINE vec FN(one_where)(ivec condition) { return FN(where)(condition, FN(splat)(1)); }
+
 /* `kind` is a constant where this is inlined. */
-INLINE vec FN(activation)(const fnn_activation kind, REAL alpha, vec x) {
+INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x) {
     switch (kind) {
     case FNN_RELU: return FN(relu)(x);
-    case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, alpha * x);
+    case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, options.first * x);
     case FNN_SIGMOID: return FN(sigmoid)(x);
     case FNN_TANH: return FN(tanh)(x);
-    case FNN_ELU: return FN(exp_below_zero)(x, 1, alpha);
+    case FNN_ELU: return FN(exp_below_zero)(x, 1, options.first);
     case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA);
     case FNN_SILU: return FN(silu)(x);
     case FNN_GELU: return FN(gelu)(x);
     case FNN_SOFTPLUS: return FN(softplus)(x);
     case FNN_SOFTSIGN: x = FN(finite)(x); return x / (1 + FN(abs)(x));
-    case FNN_HARD_SIGMOID: return FN(at_most)(FN(relu)(x / 6 + (REAL)0.5), 1);
+    case FNN_HARD_SIGMOID: return FN(hard_sigmoid)(x);
     case FNN_EXPONENTIAL: return FN(exp)(x);
-    case FNN_STEP: return FN(select)(x >= (vec){0}, FN(splat)(1), (vec){0});
+    case FNN_STEP: return FN(one_where)(x >= (vec){0});
+    case FNN_BOUNDED_RELU: return FN(bounded_relu)(options, x);
+    case FNN_RELU6: return FN(within)(x, 0, 6);
+    case FNN_HARD_TANH: return FN(within)(x, -1, 1);
+    case FNN_HARD_SILU: return FN(at_least)(x, -REAL_MAX) * FN(hard_sigmoid)(x);
+    case FNN_CELU: {
+        const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0) / options.first);
+        return FN(select)(x > (vec){0}, x, options.first * below);
+    }
+    case FNN_MISH: return FN(mish)(x);
+    case FNN_LOG_SIGMOID: return FN(log_sigmoid)(x);
+    case FNN_SQUAREPLUS:
+        return FN(squareplus_from_root)(options, x, FN(squareplus_root)(options, x));
+    case FNN_TANH_SHRINK: return FN(tanh_shrink)(x);
+    case FNN_SOFT_SHRINK: return x - FN(within)(x, -options.first, options.first);
+    case FNN_HARD_SHRINK:
+        return FN(select)(FN(abs)(x) <= FN(splat)(options.first), (vec){0}, x);
+    case FNN_THRESHOLD:
+        return FN(select)(x <= FN(splat)(options.first), FN(splat)(options.second), x);
+    case FNN_SPARSE_PLUS: return FN(sparse_plus)(x);
+    case FNN_SPARSE_SIGMOID: return FN(sparse_sigmoid)(x);
     default: return x;
     }
 }
 
 /* The derivative, from the input or the output, whichever `fnn_saves_input` says. */
-INLINE vec FN(derivative)(const fnn_activation kind, REAL alpha, vec saved) {
+INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec saved) {
     const vec zero = {0}, one = FN(splat)(1);
     switch (kind) {
-    case FNN_RELU: return FN(select)(saved > zero, one, zero);
-    case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(alpha));
+    case FNN_RELU: return FN(one_where)(saved > zero);
+    case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(options.first));
     case FNN_SIGMOID: return saved * (1 - saved);
     case FNN_TANH: return 1 - saved * saved;
-    case FNN_ELU: return FN(select)(saved > zero, one, alpha * FN(exp)(saved));
+    case FNN_ELU: return FN(select)(saved > zero, one, options.first * FN(exp)(saved));
     case FNN_SELU:
         return FN(select)(saved > zero, FN(splat)(SELU_SCALE), SELU_SCALED_ALPHA * FN(exp)(saved));
     case FNN_SILU: {
@@ -70,29 +161,60 @@ INLINE vec FN(derivative)(const fnn_activation kind, REAL alpha, vec saved) {
     case FNN_HARD_SIGMOID:
         return FN(select)(FN(abs)(saved) < FN(splat)(3), FN(splat)((REAL)(1.0 / 6)), zero);
     case FNN_EXPONENTIAL: return saved;
+    case FNN_BOUNDED_RELU: {
+        const vec above = FN(one_where)(saved <= FN(splat)(options.second));
+        return FN(select)(saved > FN(splat)(options.third), above, FN(splat)(options.first));
+    }
+    case FNN_RELU6: return FN(one_where)((saved > zero) & (saved < FN(splat)(6)));
+    case FNN_HARD_TANH: return FN(one_where)(FN(abs)(saved) < one);
+    case FNN_HARD_SILU: {
+        const vec inside = FN(within)(saved, -3, 3) / 3 + (REAL)0.5;
+        const vec outside = FN(one_where)(saved > zero);
+        return FN(select)(FN(abs)(saved) < FN(splat)(3), inside, outside);
+    }
+    case FNN_CELU: return FN(select)(saved > zero, one, FN(exp)(saved / options.first));
+    case FNN_MISH: return FN(mish_derivative)(FN(finite)(saved));
+    case FNN_LOG_SIGMOID: return FN(sigmoid)(-saved);
+    case FNN_SQUAREPLUS: {
+        const vec x = FN(finite)(saved), root = FN(squareplus_root)(options, x);
+        return FN(squareplus_from_root)(options, x, root) / root;
+    }
+    case FNN_TANH_SHRINK: {
+        const vec t = FN(tanh)(saved);
+        return t * t;
+    }
+    case FNN_SOFT_SHRINK:
+    case FNN_HARD_SHRINK: return FN(one_where)(saved != zero);
+    case FNN_THRESHOLD: return FN(one_where)(saved > FN(splat)(options.first));
+    case FNN_SPARSE_PLUS: return FN(sparse_sigmoid)(saved);
+    case FNN_SPARSE_SIGMOID:
+        return FN(where)(FN(abs)(saved) < one, FN(splat)((REAL)0.5));
     default: return one;
     }
 }
 
 /* Whole vectors have a loop of their own, without a test for the end of the array. */
-INLINE void FN(map)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *x, REAL *y) {
+INLINE void FN(map)(const fnn_activation kind, const double *numbers, int64_t n, const REAL *x,
+                    REAL *y) {
+    const FN(options) options = FN(read_options)(kind, numbers);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        FN(store)(y + i, FN(activation)(kind, alpha, FN(load)(x + i)));
+        FN(store)(y + i, FN(activation)(kind, options, FN(load)(x + i)));
     if (i < n) {
         const vec v = FN(load_part)(x + i, n - i, (vec){0});
-        FN(store_part)(y + i, n - i, FN(activation)(kind, alpha, v));
+        FN(store_part)(y + i, n - i, FN(activation)(kind, options, v));
     }
 }
 
-INLINE void FN(map_gradient)(const fnn_activation kind, REAL alpha, int64_t n, const REAL *gradient,
-                             const REAL *saved, REAL *out) {
+INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, int64_t n,
+                             const REAL *gradient, const REAL *saved, REAL *out) {
+    const FN(options) options = FN(read_options)(kind, numbers);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
         FN(store)(out + i, FN(load)(gradient + i) *
-                               FN(derivative)(kind, alpha, FN(load)(saved + i)));
+                               FN(derivative)(kind, options, FN(load)(saved + i)));
     if (i < n) {
-        const vec d = FN(derivative)(kind, alpha, FN(load_part)(saved + i, n - i, (vec){0}));
+        const vec d = FN(derivative)(kind, options, FN(load_part)(saved + i, n - i, (vec){0}));
         FN(store_part)(out + i, n - i, FN(load_part)(gradient + i, n - i, (vec){0}) * d);
     }
 }
@@ -100,21 +222,25 @@ INLINE void FN(map_gradient)(const fnn_activation kind, REAL alpha, int64_t n, c
 #define FOR_EACH_ELEMENTWISE(X)                                                                  \
     X(FNN_LINEAR) X(FNN_RELU) X(FNN_LEAKY_RELU) X(FNN_SIGMOID) X(FNN_TANH) X(FNN_ELU)            \
     X(FNN_SELU) X(FNN_SILU) X(FNN_GELU) X(FNN_SOFTPLUS) X(FNN_SOFTSIGN) X(FNN_HARD_SIGMOID)      \
-    X(FNN_EXPONENTIAL) X(FNN_STEP)
+    X(FNN_EXPONENTIAL) X(FNN_STEP) X(FNN_BOUNDED_RELU) X(FNN_RELU6) X(FNN_HARD_TANH)             \
+    X(FNN_HARD_SILU) X(FNN_CELU) X(FNN_MISH) X(FNN_LOG_SIGMOID) X(FNN_SQUAREPLUS)                \
+    X(FNN_TANH_SHRINK) X(FNN_SOFT_SHRINK) X(FNN_HARD_SHRINK) X(FNN_THRESHOLD)                    \
+    X(FNN_SPARSE_PLUS) X(FNN_SPARSE_SIGMOID)
 
-static void FN(activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y) {
+static void FN(activate)(fnn_activation kind, const double *options, int64_t n, const void *x,
+                         void *y) {
     switch (kind) {
-#define CASE(k) case k: FN(map)(k, (REAL)alpha, n, x, y); break;
+#define CASE(k) case k: FN(map)(k, options, n, x, y); break;
         FOR_EACH_ELEMENTWISE(CASE)
 #undef CASE
     default: break;
     }
 }
 
-static void FN(activate_gradient)(fnn_activation kind, double alpha, int64_t n,
+static void FN(activate_gradient)(fnn_activation kind, const double *options, int64_t n,
                                   const void *gradient, const void *saved, void *out) {
     switch (kind) {
-#define CASE(k) case k: FN(map_gradient)(k, (REAL)alpha, n, gradient, saved, out); break;
+#define CASE(k) case k: FN(map_gradient)(k, options, n, gradient, saved, out); break;
         FOR_EACH_ELEMENTWISE(CASE)
 #undef CASE
     default: break;
@@ -244,10 +370,8 @@ INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int
     }
 }
 
-static void FN(softmax)(int64_t rows, int64_t columns, const void *x_, int64_t x_row, void *y_,
+static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                         int64_t y_row, int logarithm) {
-    const REAL *x = x_;
-    REAL *y = y_;
     if (columns <= LANES && logarithm)
         FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1);
     else if (columns <= LANES)
@@ -264,12 +388,10 @@ static void FN(softmax)(int64_t rows, int64_t columns, const void *x_, int64_t x
 }
 
 /* softmax: out = y (g - sum(g y)); log_softmax: out = g - exp(y) sum(g). */
-static void FN(softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,
-                                 int64_t gradient_row, const void *y_, int64_t y_row, void *out_,
-                                 int64_t out_row, int logarithm) {
-    const REAL *g = gradient, *y = y_;
-    REAL *out = out_;
-    for (int64_t i = 0; i < rows; i++, g += gradient_row, y += y_row, out += out_row) {
+static void FN(softmax_gradient)(int64_t rows, int64_t columns, const REAL *g, int64_t g_row,
+                                 const REAL *y, int64_t y_row, REAL *out, int64_t out_row,
+                                 int logarithm) {
+    for (int64_t i = 0; i < rows; i++, g += g_row, y += y_row, out += out_row) {
         vec sum = {0};
         for (int64_t j = 0; j < columns; j += LANES) {
             const vec gj = FN(load_columns)(g + j, columns - j);
@@ -282,5 +404,118 @@ static void FN(softmax_gradient)(int64_t rows, int64_t columns, const void *grad
             const vec v = logarithm ? gj - FN(exp)(yj) * total : yj * (gj - total);
             FN(store_columns)(out + j, v, columns - j);
         }
+    }
+}
+
+/* The t for which the positive ones of x - largest - t add up to 1: their sum less 1, divided by
+ * their number. At first all that may be positive are taken for it, and as long as there are fewer
+ * of them above the new t than before, it rises; a few times, as a rule. So the row need not be
+ * sorted (Michelot, 1986, "A finite algorithm for finding the projection of a point onto the
+ * canonical simplex of R^n"). */
+INLINE REAL FN(sparsemax_threshold)(const REAL *x, REAL largest, int64_t columns) {
+    REAL threshold = -1, count, before = (REAL)columns + 1;
+    for (;; before = count) {
+        vec total = {0}, ones = {0};
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const vec rest = FN(splat)(-INFINITY);
+            const vec v = FN(load_row)(x + j, columns - j, 0, rest) - largest;
+            const ivec above = v > FN(splat)(threshold);
+            total += FN(where)(above, v);
+            ones += FN(one_where)(above);
+        }
+        count = FN(sum)(ones);
+        if (count >= before) return threshold;
+        threshold = (FN(sum)(total) - 1) / count;
+    }
+}
+
+static void FN(sparsemax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                          int64_t y_row) {
+    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
+        const REAL largest = FN(row_max_or_nan)(x, columns);
+        const REAL threshold = FN(sparsemax_threshold)(x, largest, columns);
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const vec v = (FN(load_columns)(x + j, columns - j) - largest) - threshold;
+            FN(store_columns)(y + j, FN(relu)(v), columns - j);
+        }
+    }
+}
+
+/* Where y > 0, the gradient less its mean there; 0 elsewhere. */
+static void FN(sparsemax_gradient)(int64_t rows, int64_t columns, const REAL *g, int64_t g_row,
+                                   const REAL *y, int64_t y_row, REAL *out, int64_t out_row) {
+    for (int64_t i = 0; i < rows; i++, g += g_row, y += y_row, out += out_row) {
+        vec total = {0}, ones = {0};
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const ivec above = FN(load_columns)(y + j, columns - j) > (vec){0};
+            total += FN(where)(above, FN(load_columns)(g + j, columns - j));
+            ones += FN(one_where)(above);
+        }
+        const REAL mean = FN(sum)(total) / FN(sum)(ones);
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const ivec above = FN(load_columns)(y + j, columns - j) > (vec){0};
+            const vec v = FN(load_columns)(g + j, columns - j) - mean;
+            FN(store_columns)(out + j, FN(where)(above, v), columns - j);
+        }
+    }
+}
+
+/* y = a sigmoid(b), where a and b are the two halves of a row of x. */
+static void FN(glu)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                    int64_t y_row) {
+    const int64_t half = columns / 2;
+    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row)
+        for (int64_t j = 0; j < half; j += LANES) {
+            const vec a = FN(load_columns)(x + j, half - j);
+            const vec b = FN(load_columns)(x + half + j, half - j);
+            FN(store_columns)(y + j, a * FN(sigmoid)(b), half - j);
+        }
+}
+
+static void FN(glu_gradient)(int64_t rows, int64_t columns, const REAL *g, int64_t g_row,
+                             const REAL *x, int64_t x_row, REAL *out, int64_t out_row) {
+    const int64_t half = columns / 2;
+    for (int64_t i = 0; i < rows; i++, g += g_row, x += x_row, out += out_row)
+        for (int64_t j = 0; j < half; j += LANES) {
+            const vec gj = FN(load_columns)(g + j, half - j);
+            const vec a = FN(load_columns)(x + j, half - j);
+            const vec s = FN(sigmoid)(FN(load_columns)(x + half + j, half - j));
+            FN(store_columns)(out + j, gj * s, half - j);
+            FN(store_columns)(out + half + j, gj * a * s * (1 - s), half - j);
+        }
+}
+
+static void FN(activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
+                              int64_t x_row, void *y, int64_t y_row) {
+    switch (kind) {
+    case FNN_SOFTMAX: FN(softmax)(rows, columns, x, x_row, y, y_row, 0); break;
+    case FNN_LOG_SOFTMAX: FN(softmax)(rows, columns, x, x_row, y, y_row, 1); break;
+    case FNN_SPARSEMAX: FN(sparsemax)(rows, columns, x, x_row, y, y_row); break;
+    case FNN_GLU: FN(glu)(rows, columns, x, x_row, y, y_row); break;
+    default: break;
+    }
+}
+
+static void FN(activate_rows_gradient)(fnn_activation kind, int64_t rows, int64_t columns,
+                                       const void *gradient, int64_t gradient_row,
+                                       const void *saved, int64_t saved_row, void *out,
+                                       int64_t out_row) {
+    switch (kind) {
+    case FNN_SOFTMAX:
+        FN(softmax_gradient)(rows, columns, gradient, gradient_row, saved, saved_row, out,
+                             out_row, 0);
+        break;
+    case FNN_LOG_SOFTMAX:
+        FN(softmax_gradient)(rows, columns, gradient, gradient_row, saved, saved_row, out,
+                             out_row, 1);
+        break;
+    case FNN_SPARSEMAX:
+        FN(sparsemax_gradient)(rows, columns, gradient, gradient_row, saved, saved_row, out,
+                               out_row);
+        break;
+    case FNN_GLU:
+        FN(glu_gradient)(rows, columns, gradient, gradient_row, saved, saved_row, out, out_row);
+        break;
+    default: break;
     }
 }

@@ -9,13 +9,15 @@
 
 #include <stdint.h>
 
+/* What takes options has them named behind it, in their order: numbers that the kernels are given
+ * as an array, which is NULL for all others. */
 typedef enum {
     FNN_LINEAR,
     FNN_RELU,
-    FNN_LEAKY_RELU,
+    FNN_LEAKY_RELU, /* slope below zero */
     FNN_SIGMOID,
     FNN_TANH,
-    FNN_ELU,
+    FNN_ELU,        /* scale below zero */
     FNN_SELU,
     FNN_SILU,
     FNN_GELU,
@@ -24,9 +26,25 @@ typedef enum {
     FNN_HARD_SIGMOID,
     FNN_EXPONENTIAL,
     FNN_STEP,
+    FNN_BOUNDED_RELU, /* slope below the threshold, largest value, threshold */
+    FNN_RELU6,
+    FNN_HARD_TANH,
+    FNN_HARD_SILU,
+    FNN_CELU,        /* scale below zero */
+    FNN_MISH,
+    FNN_LOG_SIGMOID,
+    FNN_SQUAREPLUS,  /* b */
+    FNN_TANH_SHRINK,
+    FNN_SOFT_SHRINK, /* threshold */
+    FNN_HARD_SHRINK, /* threshold */
+    FNN_THRESHOLD,   /* threshold, value up to it */
+    FNN_SPARSE_PLUS,
+    FNN_SPARSE_SIGMOID,
     /* From here on over whole rows, not element by element. */
     FNN_SOFTMAX,
-    FNN_LOG_SOFTMAX
+    FNN_LOG_SOFTMAX,
+    FNN_SPARSEMAX,
+    FNN_GLU /* y has half the columns of x */
 } fnn_activation;
 
 typedef enum {
@@ -89,7 +107,7 @@ typedef struct {
     const void *bias;  /* n elements readable to the end of the last vector, or NULL */
     fnn_epilogue epilogue;
     fnn_activation activation;
-    double alpha;
+    const double *options;
     const void *saved; /* for FNN_STORE_GRADIENT: the activation's input or its output, */
     int64_t saved_row; /* whichever `fnn_saves_input` says                              */
     int64_t whole_m;   /* m of the product that this one is a part of: the order of sums, and so
@@ -214,6 +232,16 @@ typedef struct {
     int64_t (*room_besides)(const fnn_layer *l);
 } fnn_layer_steps;
 
+/* Vectors of weights: element p of vector i lies at w + i * vector + p * element. */
+typedef struct {
+    int64_t count, length;
+    const void *w;
+    int64_t vector, element;
+    void *units; /* the vectors divided by their norms, one after the other */
+    int64_t units_row;
+    double *norms;
+} fnn_vectors;
+
 typedef struct {
     int64_t itemsize;
     int64_t vector_width; /* elements in a register */
@@ -228,16 +256,20 @@ typedef struct {
     void (*row_dots)(int64_t n, int64_t k, const void *a, const void *b, int64_t b_row, void *c);
 
     /* Element by element over n elements; y may be x. */
-    void (*activate)(fnn_activation kind, double alpha, int64_t n, const void *x, void *y);
+    void (*activate)(fnn_activation kind, const double *options, int64_t n, const void *x,
+                     void *y);
     /* out = gradient * activation'(saved); out may be gradient. */
-    void (*activate_gradient)(fnn_activation kind, double alpha, int64_t n, const void *gradient,
-                              const void *saved, void *out);
-    /* Rows of x are read, and thrown away, up to their length x_row. */
-    void (*softmax)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
-                    int64_t y_row, int logarithm);
-    void (*softmax_gradient)(int64_t rows, int64_t columns, const void *gradient,
-                             int64_t gradient_row, const void *y, int64_t y_row, void *out,
-                             int64_t out_row, int logarithm);
+    void (*activate_gradient)(fnn_activation kind, const double *options, int64_t n,
+                              const void *gradient, const void *saved, void *out);
+    /* Row by row; x has `columns`. Rows of x are read, and thrown away, up to their length x_row;
+     * y may be x. */
+    void (*activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
+                          int64_t x_row, void *y, int64_t y_row);
+    /* The gradient at x, which has `columns`, from that at y; out may be gradient if y has as many
+     * columns as x. */
+    void (*activate_rows_gradient)(fnn_activation kind, int64_t rows, int64_t columns,
+                                   const void *gradient, int64_t gradient_row, const void *saved,
+                                   int64_t saved_row, void *out, int64_t out_row);
 
     double (*loss)(const fnn_loss_args *args); /* weighted sum over rows */
     double (*metric)(const fnn_metric_args *args); /* sum over rows */
@@ -262,6 +294,17 @@ typedef struct {
     /* gradient += l1 * sign(x) + 2 * l2 * x */
     void (*penalise)(int64_t n, double l1, double l2, const void *x, void *gradient);
     int (*all_finite)(int64_t n, const void *x);
+
+    /* Constraints: columns scaled to norms between low and high, and x = max(x, 0). */
+    void (*min_max_norm)(int64_t rows, int64_t columns, int64_t x_row, double low, double high,
+                         double rate, void *x);
+    void (*non_neg)(int64_t n, void *x);
+
+    /* The orthogonal penalty, in steps: see constraints.h. */
+    void (*unit_vectors)(const fnn_vectors *v);
+    double (*pair_signs)(int64_t first, int64_t rows, int64_t count, void *gram, int64_t gram_row);
+    void (*orthogonal_gradient)(const fnn_vectors *v, int64_t first, int64_t rows, double scale,
+                                const void *slopes, void *gradient);
 } fnn_kernels;
 
 typedef struct {
@@ -275,9 +318,42 @@ extern const fnn_isa fnn_isas[];
 
 /* Whether the derivative is taken from the activation's input (1) or from its output (0). */
 static inline int fnn_saves_input(fnn_activation kind) {
-    return kind == FNN_ELU || kind == FNN_SELU || kind == FNN_SILU || kind == FNN_GELU ||
-           kind == FNN_SOFTPLUS || kind == FNN_SOFTSIGN || kind == FNN_HARD_SIGMOID ||
-           kind == FNN_LEAKY_RELU;
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_BOUNDED_RELU:
+    case FNN_ELU:
+    case FNN_SELU:
+    case FNN_CELU:
+    case FNN_SILU:
+    case FNN_GELU:
+    case FNN_MISH:
+    case FNN_SOFTPLUS:
+    case FNN_SQUAREPLUS:
+    case FNN_LOG_SIGMOID:
+    case FNN_SOFTSIGN:
+    case FNN_TANH_SHRINK:
+    case FNN_THRESHOLD:
+    case FNN_HARD_SIGMOID:
+    case FNN_HARD_SILU:
+    case FNN_SPARSE_PLUS:
+    case FNN_SPARSE_SIGMOID:
+    case FNN_GLU: return 1;
+    default: return 0;
+    }
+}
+
+static inline int fnn_takes_options(fnn_activation kind) {
+    switch (kind) {
+    case FNN_LEAKY_RELU:
+    case FNN_BOUNDED_RELU:
+    case FNN_ELU:
+    case FNN_CELU:
+    case FNN_SQUAREPLUS:
+    case FNN_SOFT_SHRINK:
+    case FNN_HARD_SHRINK:
+    case FNN_THRESHOLD: return 1;
+    default: return 0;
+    }
 }
 
 #endif

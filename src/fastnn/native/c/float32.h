@@ -7,6 +7,7 @@
 #define REAL_POW powf
 #define REAL_ABS fabsf
 #define REAL_MAX FLT_MAX
+#define REAL_MIN FLT_MIN
 
 #define SIGN_FREE 0x7fffffff
 #define EXPONENT_MASK 0x7f800000
@@ -23,6 +24,7 @@
 #define TANH_HIGHEST 10.0f /* tanh is 1 from here up */
 #define GELU_HIGHEST 14.5f /* the normal tail is 0 from here up */
 #define ERFC_CENTRE 1.5f
+#define TANH_SHRINK_NEAR 1.5f /* where the polynomial ends */
 
 /* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, minimax: error 5e-10 of exp(r) - 1. One coefficient
  * less would do for exp, but not for tanh. */
@@ -40,3 +42,8 @@
         0.03528629615902901, 0.00798493716865778, -0.0048882560804486275, -0.005449960939586163, \
         -0.002057101344689727, 0.0005444796988740563, 0.0009253756143152714,                     \
         0.0002785607648547739, -7.819846359780058e-06
+/* (x^3 / (x - tanh(x)) - x^2 - 3) / x^2 in x^2, |x| <= 1.5, by Chebyshev interpolation: error 2e-9
+ * of x - tanh(x). */
+#define TANH_SHRINK_POLYNOMIAL                                                                   \
+    0.20000000298023224, -0.005714228842407465, 0.0002537640684749931, -1.1942961464228574e-05,  \
+        4.585770057019545e-07

@@ -7,6 +7,7 @@
 #define REAL_POW pow
 #define REAL_ABS fabs
 #define REAL_MAX DBL_MAX
+#define REAL_MIN DBL_MIN
 
 #define SIGN_FREE 0x7fffffffffffffff
 #define EXPONENT_MASK 0x7ff0000000000000
@@ -23,6 +24,7 @@
 #define TANH_HIGHEST 20.0 /* tanh is 1 from here up */
 #define GELU_HIGHEST 39.0 /* the normal tail is 0 from here up */
 #define ERFC_CENTRE 3.0
+#define TANH_SHRINK_NEAR 1.5 /* where the polynomial ends */
 
 /* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, minimax: error 2.4e-17 of exp(r) - 1. */
 #define EXP_POLYNOMIAL                                                                           \
@@ -46,3 +48,9 @@
         8.637439917504425e-09, -1.1992253612174154e-06, -5.351583559497848e-07,                  \
         9.987974621066911e-08, 1.796316287060131e-07, 4.008442824270437e-08,                     \
         -2.1098409986317946e-08, -1.1097875841492443e-08, -1.1609639065275507e-09
+/* (x^3 / (x - tanh(x)) - x^2 - 3) / x^2 in x^2, |x| <= 1.5, by Chebyshev interpolation: error 2e-17
+ * of x - tanh(x). */
+#define TANH_SHRINK_POLYNOMIAL                                                                   \
+    0.19999999999999996, -0.005714285714282809, 0.0002539682539255167, -1.2203669102100908e-05,  \
+        5.987656009427304e-07, -2.9563930314536215e-08, 1.461578308127647e-09,                   \
+        -7.163058515933338e-11, 3.2702099106060933e-12, -1.0400825027699774e-13

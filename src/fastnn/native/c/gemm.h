@@ -49,9 +49,9 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
     for (int64_t i = 0; i < rows; i++) {
         REAL *row = buffer + i * PANEL_WIDTH;
         if (g->epilogue == FNN_STORE_ACTIVATION)
-            FN(activate)(g->activation, g->alpha, t->columns, row, row);
+            FN(activate)(g->activation, g->options, t->columns, row, row);
         else
-            FN(activate_gradient)(g->activation, g->alpha, t->columns, row,
+            FN(activate_gradient)(g->activation, g->options, t->columns, row,
                                   t->saved + i * t->saved_row, row);
         memcpy(t->c + i * t->c_row, row, (size_t)t->columns * sizeof(REAL));
     }
@@ -306,7 +306,7 @@ static void FN(row)(const fnn_gemm *g) {
     else
         FN(far_row)(g, relu);
     if (g->epilogue == FNN_STORE_ACTIVATION && !relu && g->activation != FNN_LINEAR)
-        FN(activate)(g->activation, g->alpha, g->n, g->c, g->c);
+        FN(activate)(g->activation, g->options, g->n, g->c, g->c);
 }
 
 /* c[j] = a . row j of B, for the gradient of a single row's input: to pack the transposed weights

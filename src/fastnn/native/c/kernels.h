@@ -12,6 +12,7 @@
 #include "noise.h"
 #include "normalization.h"
 #include "recurrent.h"
+#include "constraints.h"
 
 const fnn_kernels FN(fnn_kernels) = {
     .itemsize = sizeof(REAL),
@@ -23,8 +24,8 @@ const fnn_kernels FN(fnn_kernels) = {
     .row_dots = FN(row_dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
-    .softmax = FN(softmax),
-    .softmax_gradient = FN(softmax_gradient),
+    .activate_rows = FN(activate_rows),
+    .activate_rows_gradient = FN(activate_rows_gradient),
     .loss = FN(loss),
     .metric = FN(metric),
     .update = FN(update),
@@ -55,6 +56,11 @@ const fnn_kernels FN(fnn_kernels) = {
     .clip = FN(clip),
     .penalise = FN(penalise),
     .all_finite = FN(all_finite),
+    .min_max_norm = FN(min_max_norm),
+    .non_neg = FN(non_neg),
+    .unit_vectors = FN(unit_vectors),
+    .pair_signs = FN(pair_signs),
+    .orthogonal_gradient = FN(orthogonal_gradient),
 };
 
 #undef vec
@@ -99,6 +105,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef ALPHA_DROPOUT_STEPS
 #undef ACTIVITY_REGULARIZATION_STEPS
 #undef SIMPLE_RNN_STEPS
+#undef NORM_COLUMNS
+#undef NORM_EPSILON
+#undef LEAST_NORM
 
 #undef REAL
 #undef INT
@@ -108,6 +117,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_POW
 #undef REAL_ABS
 #undef REAL_MAX
+#undef REAL_MIN
 #undef SIGN_FREE
 #undef EXPONENT_MASK
 #undef EXPONENT_SHIFT
@@ -122,6 +132,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef TANH_HIGHEST
 #undef GELU_HIGHEST
 #undef ERFC_CENTRE
+#undef TANH_SHRINK_NEAR
 #undef EXP_POLYNOMIAL
 #undef LOG_POLYNOMIAL
 #undef ERFC_POLYNOMIAL
+#undef TANH_SHRINK_POLYNOMIAL

@@ -1,7 +1,7 @@
 /* The simple recurrent layer: h_t = activation(x_t kernel + h_{t-1} recurrent + bias).
  *
- * A row of x holds the features of all steps in turn. Options: steps, activation, its alpha,
- * whether the states of all steps are wanted. Weights: kernel (features x units), recurrent
+ * A row of x holds the features of all steps in turn. Options: steps, whether the states of all are
+ * wanted, the activation, its options. Weights: kernel (features x units), recurrent
  * (units x units), bias.
  *
  * Room, for each row: the states, what the activation was taken of, and its gradients, `stride`
@@ -11,13 +11,13 @@
 typedef struct {
     int64_t steps, features, units, stride, row; /* row: of the room, all steps of one sample */
     fnn_activation activation;
-    double alpha;
+    const double *options; /* of the activation */
     int sequences, saves_input;
     REAL *h, *z, *dz, *panels, *recurrent_panels;
 } FN(rnn);
 
 static int64_t FN(rnn_units)(const fnn_layer *l) {
-    return l->options[3] != 0 ? l->outputs / (int64_t)l->options[0] : l->outputs;
+    return l->options[1] != 0 ? l->outputs / (int64_t)l->options[0] : l->outputs;
 }
 
 static int64_t FN(rnn_row)(const fnn_layer *l) {
@@ -45,9 +45,9 @@ static FN(rnn) FN(rnn_of)(const fnn_layer *l) {
     r.units = FN(rnn_units)(l);
     r.row = FN(rnn_row)(l);
     r.stride = r.row / r.steps;
-    r.activation = (fnn_activation)(int)l->options[1];
-    r.alpha = l->options[2];
-    r.sequences = l->options[3] != 0;
+    r.sequences = l->options[1] != 0;
+    r.activation = (fnn_activation)(int)l->options[2];
+    r.options = l->options + 3;
     r.saves_input = fnn_saves_input(r.activation);
     r.h = l->room;
     r.z = r.saves_input ? r.h + l->rows * r.row : r.h;
@@ -68,7 +68,7 @@ static fnn_gemm FN(step_product)(const fnn_layer *l, const REAL *a, int64_t a_ro
 /* Whole vectors of the rows are worked on: the room has them. */
 INLINE void FN(activate_step)(const fnn_layer *l, const FN(rnn) *r, int64_t at) {
     for (int64_t i = 0; i < l->rows; i++, at += r->row)
-        FN(activate)(r->activation, r->alpha, r->units, r->z + at, r->h + at);
+        FN(activate)(r->activation, r->options, r->units, r->z + at, r->h + at);
 }
 
 static void FN(give_states)(const fnn_layer *l, const FN(rnn) *r) {
@@ -123,7 +123,7 @@ static void FN(back_through_time)(const fnn_layer *l, const FN(rnn) *r) {
             FN(gemm)(&g);
         }
         for (int64_t i = 0; i < l->rows; i++)
-            FN(activate_gradient)(r->activation, r->alpha, r->units, r->dz + i * r->row + at,
+            FN(activate_gradient)(r->activation, r->options, r->units, r->dz + i * r->row + at,
                                   r->z + i * r->row + at, r->dz + i * r->row + at);
     }
 }

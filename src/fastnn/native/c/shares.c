@@ -189,7 +189,7 @@ void fnn_shared_row_dots(const fnn_kernels *table, int64_t n, int64_t k, const v
 typedef struct {
     const fnn_kernels *table;
     fnn_activation kind;
-    double alpha;
+    const double *options;
     const void *x, *saved;
     void *y;
 } activation_args;
@@ -197,26 +197,27 @@ typedef struct {
 static void activate(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const activation_args *a = context;
-    a->table->activate(a->kind, a->alpha, count, from(a->table, a->x, first),
+    a->table->activate(a->kind, a->options, count, from(a->table, a->x, first),
                        into(a->table, a->y, first));
 }
 
 static void activate_gradient(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const activation_args *a = context;
-    a->table->activate_gradient(a->kind, a->alpha, count, from(a->table, a->x, first),
+    a->table->activate_gradient(a->kind, a->options, count, from(a->table, a->x, first),
                                 from(a->table, a->saved, first), into(a->table, a->y, first));
 }
 
-void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
-                         const void *x, void *y) {
-    activation_args args = {table, kind, alpha, x, NULL, y};
+void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
+                         int64_t n, const void *x, void *y) {
+    activation_args args = {table, kind, options, x, NULL, y};
     fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, activate, &args);
 }
 
-void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
-                                  int64_t n, const void *gradient, const void *saved, void *out) {
-    activation_args args = {table, kind, alpha, gradient, saved, out};
+void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
+                                  const double *options, int64_t n, const void *gradient,
+                                  const void *saved, void *out) {
+    activation_args args = {table, kind, options, gradient, saved, out};
     fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n),
                   n, CACHE_LINE, activate_gradient, &args);
 }
@@ -326,6 +327,38 @@ void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_sp
     const int by_columns = split == FNN_BY_COLUMNS;
     fnn_share_out(shares, by_columns ? l->inputs : l->rows, by_columns ? table->vector_width : 1,
                   layer_step, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    int64_t rows, columns;
+    double low, high, rate;
+    void *x;
+} constraint_args;
+
+static void min_max_norm(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const constraint_args *c = context;
+    c->table->min_max_norm(c->rows, count, c->columns, c->low, c->high, c->rate,
+                           into(c->table, c->x, first));
+}
+
+void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
+                             double high, double rate, void *x) {
+    constraint_args args = {table, rows, columns, low, high, rate, x};
+    fnn_share_out(fnn_team_size(UPDATE_WORK * (double)(rows * columns)),
+                  columns, CACHE_LINE, min_max_norm, &args);
+}
+
+static void non_neg(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const constraint_args *c = context;
+    c->table->non_neg(count, into(c->table, c->x, first));
+}
+
+void fnn_shared_non_neg(const fnn_kernels *table, int64_t n, void *x) {
+    constraint_args args = {table, 0, 0, 0, 0, 0, x};
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)n), n, CACHE_LINE, non_neg, &args);
 }
 
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a

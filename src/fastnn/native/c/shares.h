@@ -33,10 +33,11 @@ void fnn_shared_row_dots(const fnn_kernels *table, int64_t n, int64_t k, const v
                          const void *b, int64_t b_row, void *c);
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed);
-void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, double alpha, int64_t n,
-                         const void *x, void *y);
-void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind, double alpha,
-                                  int64_t n, const void *gradient, const void *saved, void *out);
+void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
+                         int64_t n, const void *x, void *y);
+void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
+                                  const double *options, int64_t n, const void *gradient,
+                                  const void *saved, void *out);
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                        const int64_t *order, void *out, int64_t out_row);
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
@@ -49,5 +50,8 @@ typedef void (*fnn_layer_step)(const fnn_layer *);
 void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_split split,
                            const fnn_layer *l);
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u);
+void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
+                             double high, double rate, void *x);
+void fnn_shared_non_neg(const fnn_kernels *table, int64_t n, void *x);
 
 #endif

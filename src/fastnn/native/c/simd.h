@@ -56,6 +56,21 @@ INLINE vec FN(at_most)(vec x, REAL bound) {
 #endif
 INLINE vec FN(relu)(vec x) { return FN(at_least)(x, 0); }
 
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+INLINE vec FN(sqrt)(vec x) { return _mm512_sqrt_ps(x); }
+#elif defined(__AVX512F__)
+INLINE vec FN(sqrt)(vec x) { return _mm512_sqrt_pd(x); }
+#elif defined(__AVX2__) && REAL_IS_FLOAT
+INLINE vec FN(sqrt)(vec x) { return _mm256_sqrt_ps(x); }
+#elif defined(__AVX2__)
+INLINE vec FN(sqrt)(vec x) { return _mm256_sqrt_pd(x); }
+#else
+INLINE vec FN(sqrt)(vec x) {
+    for (int64_t i = 0; i < LANES; i++) x[i] = REAL_SQRT(x[i]);
+    return x;
+}
+#endif
+
 /* 2^n for an integer n and a normal result. Adding the magic number leaves n + bias in the low
  * bits; the shift drops what is above them. */
 INLINE vec FN(power_of_two)(vec n) {

@@ -117,6 +117,39 @@ INLINE vec FN(silu)(vec x) {
 }
 
 INLINE vec FN(softplus)(vec x) { return FN(relu)(x) + FN(log1p)(FN(exp)(-FN(abs)(x))); }
+INLINE vec FN(log_sigmoid)(vec x) {
+    return FN(at_most)(x, 0) - FN(log1p)(FN(exp)(-FN(abs)(x)));
+}
+
+/* x tanh(softplus(x)). With a = exp(-|x|) it is x (1 - c), c = 2 a^2 / (2 a^2 + 2 a + 1), from zero
+ * up and x a (1 - c), c = a (a + 1) / (a (a + 2) + 2), below, where the product with a comes last,
+ * as in silu. So what c lost by rounding counts for less than half. */
+INLINE vec FN(mish)(vec x) {
+    x = FN(at_least)(x, EXP_LOWEST);
+    vec n;
+    const vec s = FN(small_expm1)(FN(reduce)(FN(at_least)(-FN(abs)(x), EXP_LOWEST), &n));
+    const vec a = FN(scaled)(FN(splat)(1), s, n), product = a * (a + 1);
+    const ivec below = x < (vec){0};
+    const vec numerator = FN(select)(below, product, 2 * a * a);
+    const vec c = numerator / FN(select)(below, product + a + 2, 2 * product + 1);
+    return FN(select)(below, FN(scaled)(x, s - (c + s * c), n), x - FN(at_most)(x, REAL_MAX) * c);
+}
+
+/* x - tanh(x): near zero, where the two are almost the same, x^3 / (3 + x^2 + w), with w as in the
+ * continued fraction of tanh; elsewhere |x| - 1 + 2 / (exp(2|x|) + 1). What the square and the
+ * denominator lost by rounding is put right, for which one digit of 1 / (3 + r) is enough. */
+INLINE vec FN(tanh_shrink)(vec x) {
+    static const REAL c[] = {TANH_SHRINK_POLYNOMIAL};
+    const vec a = FN(abs)(x), b = FN(at_most)(a, TANH_SHRINK_NEAR), square = b * b;
+    const vec leading = (vec)((ivec)b & LEADING_HALF);
+    const vec lost_square = (b - leading) * (b + leading) - (square - leading * leading);
+    const vec r = square + square * FN(polynomial)(c, COUNT(c), square);
+    const vec sum = 3 + r, lost = r - (sum - 3), quotient = square / sum;
+    const vec mended = (lost_square - quotient * lost) * ((REAL)0.32 - (REAL)0.056 * r);
+    const vec near = x * (quotient + mended);
+    const vec far = (a - 1) + 2 / (FN(exp)(2 * a) + 1);
+    return FN(select)(a < FN(splat)(TANH_SHRINK_NEAR), near, FN(with_sign)(far, x));
+}
 
 /* a P(X > a) of the standard normal distribution for 0 <= a <= GELU_HIGHEST; *density is its
  * density at a times sqrt(2 pi). It is m (1 + p) exp(-a^2 / 2) with m = a / (2 a + 2 c), and p a
