@@ -54,6 +54,16 @@ BACKWARD_SHAPES = (
 FUNCTIONS = ("exponential", "tanh", "sigmoid", "gelu", "silu", "softplus")
 LENGTHS = (1_000, 100_000)
 
+LOSSES = (
+    "huber",
+    "log_cosh",
+    "gaussian_nll",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "cosine_similarity",
+)
+LOSS_SHAPES = ((128, 64), (128, 1024))
+
 READ_BYTES = (256 << 10, 256 << 20)
 """An array that fits into the caches of one core, and one that fits into none."""
 
@@ -127,6 +137,13 @@ def _elementwise() -> Iterator[Case]:
                 yield Case("elementwise", name, parameters, ("fastnn", "NumPy"))
 
 
+def _losses() -> Iterator[Case]:
+    for loss in LOSSES:
+        for shape in LOSS_SHAPES:
+            name = f"{loss}, {_shape_name(shape)}"
+            yield Case("losses", name, (loss, *shape), ("fastnn", "NumPy", "PyTorch"))
+
+
 def _predict() -> Iterator[Case]:
     for sizes in PREDICTED:
         for batch_size in PREDICTED_BATCHES:
@@ -156,6 +173,7 @@ _MAKERS = {
     "forward": _forward,
     "backward": _backward,
     "elementwise": _elementwise,
+    "losses": _losses,
     "predict": _predict,
     "predict method": _predict_method,
     "train": _train,

@@ -7,6 +7,7 @@ from importlib import import_module
 import contenders
 import dense
 import elementwise
+import loss_values
 import numpy as np
 import probe
 import products
@@ -19,6 +20,7 @@ MAKERS = {
     "forward": dense.forward,
     "backward": dense.backward,
     "elementwise": elementwise.function,
+    "losses": loss_values.loss,
     "predict": whole_networks.predict,
     "predict method": whole_networks.predict_method,
     "train": whole_networks.train,

@@ -19,6 +19,7 @@ TITLES = {
     "forward": "One dense layer, forward (rows x inputs x units, relu)",
     "backward": "One dense layer, backward (gradients of input, kernel and bias)",
     "elementwise": "Functions of each element of an array, in place of another",
+    "losses": "Losses, float32 (rows x columns of predictions): values and gradient",
     "predict": "Prediction with a whole network, NumPy array in and out",
     "predict method": "fastnn's method `predict`, which works in batches, and the others' fastest",
     "train": "Training step (shuffled epoch divided by its steps: forward, backward, Adam)",
@@ -45,7 +46,7 @@ def heading(machine: dict[str, Any]) -> str:
 def line(result: Result, processors: int) -> str:
     """Return one result for the screen."""
     cells = [f"{header} {cell}" for header, cell in _cells(result, processors)]
-    return f"{result.task:<15}{result.case:<31}{'  '.join(cells)}"
+    return f"{result.task:<15}{result.case:<38}{'  '.join(cells)}"
 
 
 def _ratios(results: Sequence[Result]) -> dict[str, list[float]]:

@@ -163,6 +163,35 @@ class TestBadY:
         model = make("sparse_categorical_crossentropy")
         assert_refused(model, lambda: model.fit(features(), y), ValueError, message)
 
+    @pytest.mark.parametrize(
+        ("loss", "message"),
+        [
+            ("poisson", r"for loss 'poisson' y must hold numbers from 0 to inf, got -1.0 at"),
+            ("tweedie", r"y must hold numbers from 0 to inf, got -1.0 at \[5, 1\]"),
+            ("kl_divergence", r"y must hold probabilities from 0 to 1, got -1.0"),
+            ("categorical_hinge", r"y must hold probabilities from 0 to 1, got -1.0"),
+            ("binary_focal_crossentropy", r"y must hold probabilities from 0 to 1, got -1.0"),
+            ("categorical_focal_crossentropy", r"y must hold probabilities from 0 to 1, got -1.0"),
+        ],
+    )
+    def test_range(self, loss, message):
+        model = make(loss)
+        y = spoiled(one_hot(), (5, 1), -1)
+        assert_refused(model, lambda: model.fit(features(), y), ValueError, message)
+
+    @pytest.mark.parametrize(
+        ("outputs", "width", "message"),
+        [
+            (4, 4, r"y must have shape \(n, 2\) for loss 'gaussian_nll', got \(12, 4\)"),
+            (4, 1, r"y must have shape \(n, 2\) for loss 'gaussian_nll', got \(12, 1\)"),
+            (3, 1, "needs 2 outputs for each target, got 3 outputs; use a multiple of 2"),
+        ],
+    )
+    def test_narrower_than_the_output(self, outputs, width, message):
+        model = make("gaussian_nll", outputs, "linear")
+        y = np.zeros((N, width))
+        assert_refused(model, lambda: model.fit(features(), y), ValueError, message)
+
     def test_binary(self):
         model = make("binary_crossentropy", 1, "sigmoid")
         y = spoiled(np.zeros(N), 5, 2)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,8 @@ GUARDED = textwrap.dedent(
     import ctypes, mmap, sys
     import numpy as np
     from fastnn import kernels
-    from fastnn._checks import ACTIVATIONS, LOSS_OPTIONS, METRICS
+    from fastnn._checks import ACTIVATIONS, METRICS, OUTPUTS_PER_TARGET
+    from loss_cases import CASES
 
     PAGE = mmap.PAGESIZE
     libc = ctypes.CDLL(None, use_errno=True)
@@ -68,10 +70,14 @@ GUARDED = textwrap.dedent(
                             kernels.activation_backward(G, Z, G, activation, out=grad_z)
                     labels = guarded(np.zeros(rows, np.int32), end)
                     weights = guarded(np.ones(rows, dtype), end)
-                    for loss in LOSS_OPTIONS:
+                    for loss, options in CASES:
                         y = labels if loss.startswith("sparse") else G
-                        kernels.loss_forward(y, G, loss)
-                        kernels.loss_backward(y, G, loss, sample_weight=weights, out=out)
+                        P = guarded(np.tile(g, OUTPUTS_PER_TARGET.get(loss, 1)), end)
+                        kernels.loss_forward(y, P, loss, **options)
+                        place = guarded(P, end)
+                        kernels.loss_backward(
+                            y, P, loss, sample_weight=weights, out=place, **options
+                        )
                     for metric in METRICS:
                         kernels.metric_values(labels if "sparse" in metric else G, G, metric)
                     kernels.dropout(G, 0.5, 1, 2, out=out)
@@ -94,6 +100,7 @@ def run(isa, mode="check"):
     return subprocess.run(
         [sys.executable, "-c", GUARDED, mode],
         env={**os.environ, "FASTNN_ISA": isa},
+        cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         timeout=300,

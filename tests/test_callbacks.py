@@ -6,6 +6,7 @@ import csv
 import math
 import types
 
+import numpy as np
 import pytest
 
 from fastnn import callbacks, metrics
@@ -280,6 +281,13 @@ class TestEarlyStopping:
             history = fit(Model(), [{"x": 1}], EarlyStopping())
         assert len(history.epoch) == 1
 
+    @pytest.mark.parametrize("kind", [EarlyStopping, ReduceLROnPlateau])
+    def test_watches_one_number_only(self, kind):
+        one = [np.array([value]) for value in (1.0, 2.0)]
+        assert fit(Model(), losses(*one), kind()).epoch[0] == 0
+        with pytest.raises(ValueError, match=r"'val_loss' is an array of shape \(2,\): give"):
+            fit(Model(), losses(np.array([1.0, 2.0])), kind())
+
     @pytest.mark.parametrize(
         "arguments",
         [{"mode": "up"}, {"patience": -1}, {"min_delta": math.nan}, {"baseline": math.inf}],
@@ -381,6 +389,11 @@ class TestCSVLogger:
             ["0", "0.5", "2.0"],
             ["1", "0.75", "1.0"],
         ]
+
+    def test_several_results_are_a_list(self, tmp_path):
+        path = tmp_path / "log.csv"
+        fit(Model(), [{"f1_score": np.array([0.5, 1.0]), "m": np.eye(2)}], CSVLogger(path))
+        assert self.read(path)[1] == ["0", "[0.5, 1.0]", "[[1.0, 0.0], [0.0, 1.0]]"]
 
     def test_is_whole_after_each_epoch(self, tmp_path):
         path = tmp_path / "log.csv"
@@ -493,6 +506,11 @@ class TestProgressBar:
             "Epoch 1/2",
             "8/8 - 2s 250ms/step - loss: 2.0000 - accuracy: 0.5000 - val_loss: 2.0000e-05",
         ]
+
+    def test_several_results_are_shown_by_their_mean_and_matrices_not_at_all(self, capsys):
+        logs = {"loss": 2.0, "f1_score": np.array([0.5, 1.0]), "confusion_matrix": np.eye(2)}
+        fit(Model(), [logs], verbose=2)
+        assert capsys.readouterr().out == "4/4 - 0s 0us/step - loss: 2.0000 - f1_score: 0.7500\n"
 
     def test_line_has_no_title_if_there_is_one_epoch(self, capsys):
         fit(Model(), losses(1.0), verbose=2)

@@ -8,9 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from fastnn.callbacks import Callback, EarlyStopping
+from fastnn.callbacks import Callback, EarlyStopping, LambdaCallback
 from fastnn.layers import Dense
-from fastnn.metrics import AUC
+from fastnn.metrics import AUC, Precision
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
 from fastnn.schedules import PiecewiseConstantDecay
@@ -200,6 +200,27 @@ class TestHistory:
         assert model.evaluate(x, labels(x), verbose=0)[1] == pytest.approx(
             model.evaluate(x, labels(x), batch_size=3, verbose=0)[1]
         )
+
+    @pytest.mark.parametrize("engine", ["native", "reference"])
+    @pytest.mark.parametrize("callbacks", [[], [LambdaCallback(on_train_batch_end=print)]])
+    def test_metrics_with_several_results(self, engine, callbacks):
+        x, _ = data(n=50)
+        model = Sequential([Dense(2, "softmax", input_dim=2)], engine=engine)
+        metrics = ["f1_score", "confusion_matrix", Precision([0.3, 0.7], name="precision")]
+        model.compile(SGD(0.5), "sparse_categorical_crossentropy", metrics=metrics)
+        history = model.fit(x, labels(x), 7, epochs=3, callbacks=callbacks, verbose=0).history
+        shapes = {name: np.shape(values) for name, values in history.items()}
+        assert shapes == {
+            "loss": (3,),
+            "f1_score": (3, 2),
+            "confusion_matrix": (3, 2, 2),
+            "precision": (3, 2),
+        }
+        # Each epoch has its own: they are no views of what the metric goes on with.
+        np.testing.assert_array_equal(np.sum(history["confusion_matrix"], axis=(1, 2)), [50] * 3)
+        results = model.evaluate(x, labels(x), verbose=0, return_dict=True)
+        model.evaluate(x[:5], labels(x)[:5], verbose=0)
+        assert results["confusion_matrix"].sum() == 50
 
 
 class TestValidation:

@@ -6,9 +6,10 @@ import inspect
 
 import numpy as np
 import pytest
+from loss_cases import CASES, IDS, targets_and_predictions
 
 from fastnn import kernels, reference, use_threads
-from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, LOSS_OPTIONS, METRICS, ROW_ACTIVATIONS
+from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, METRICS, ROW_ACTIVATIONS
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 3e-5, "float64": 3e-12}
@@ -263,38 +264,55 @@ def test_options(isa, rng, activation, options, dtype):
 # Losses and metrics
 
 
+def both_losses(y_true, y_pred, loss, options, factor=1.0, weights=None):
+    """Compare values and gradients of a loss."""
+    arguments = y_true, y_pred, loss
+    assert_close(
+        kernels.loss_forward(*arguments, **options),
+        reference.loss_forward(*arguments, **options),
+        factor,
+    )
+    for sample_weight in (None, weights):
+        assert_close(
+            kernels.loss_backward(*arguments, sample_weight=sample_weight, **options),
+            reference.loss_backward(*arguments, sample_weight=sample_weight, **options),
+            10 * factor,
+        )
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", LOSS_OPTIONS)
-def test_losses(isa, rng, dtype, loss):
-    for n, k in [(0, 3), (1, 2), (4, 1), (5, 10), (7, 33)]:
-        for from_logits in (False, True) if "from_logits" in LOSS_OPTIONS[loss] else (False,):
-            probable = "crossentropy" in loss and not from_logits
-            y_pred = (rng.uniform(size=(n, k)) if probable else 5 * rng.normal(size=(n, k))).astype(
-                dtype
-            )
-            y_true = rng.integers(0, 2, size=(n, k)).astype(dtype)
-            if loss.startswith("sparse"):
-                y_true = rng.integers(0, k, size=n).astype(np.int32)
-            weights = rng.uniform(0, 2, size=n).astype(dtype)
-            options = {"from_logits": from_logits}
-            if "label_smoothing" in LOSS_OPTIONS[loss]:
-                options["label_smoothing"] = 0.2
-            if "delta" in LOSS_OPTIONS[loss]:
-                options["delta"] = 0.6
-            assert_close(
-                kernels.loss_forward(y_true, y_pred, loss, **options),
-                reference.loss_forward(y_true, y_pred, loss, **options),
-            )
-            for sample_weight in (None, weights):
-                assert_close(
-                    kernels.loss_backward(
-                        y_true, y_pred, loss, sample_weight=sample_weight, **options
-                    ),
-                    reference.loss_backward(
-                        y_true, y_pred, loss, sample_weight=sample_weight, **options
-                    ),
-                    10,
-                )
+@pytest.mark.parametrize(("loss", "options"), CASES, ids=IDS)
+def test_losses(isa, rng, dtype, loss, options):
+    for n, k in [(0, 3), (1, 2), (4, 1), (5, 10), (7, 33), (3, 16), (17, 64)]:
+        y_true, y_pred = targets_and_predictions(rng, loss, options, n, k, dtype)
+        weights = rng.uniform(0, 2, size=n).astype(dtype)
+        weights[1::3] = 0
+        both_losses(y_true, y_pred, loss, options, weights=weights)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("loss", "options"), CASES, ids=IDS)
+def test_losses_of_special_predictions(isa, rng, dtype, loss, options):
+    """Saturated and clipped probabilities, zeros, perfect predictions, and what is not finite."""
+    y_true, y_pred = targets_and_predictions(rng, loss, options, 10, 5, dtype)
+    for row, value in enumerate([0.0, 1.0, -1.0, 1e-7, 1 - 1e-7, 30.0, -30.0]):
+        y_pred[row] = value
+    if y_pred.shape == y_true.shape:
+        y_pred[7] = y_true[7]
+    if loss == "cosine_similarity":
+        y_true[8], y_true[9], y_pred[9] = 0, 0, 0
+    both_losses(y_true, y_pred, loss, options)
+    is_probability = "categorical" in loss and not options.get("from_logits")
+    for value in (np.nan,) if is_probability else (np.nan, np.inf, -np.inf):
+        y_pred[1, 2] = value
+        native, plain = (
+            module.loss_forward(y_true, y_pred, loss, **options)[1]
+            for module in (kernels, reference)
+        )
+        assert np.isfinite(native) == np.isfinite(plain)
+        if np.isnan(value):
+            assert np.isnan(native)
+            assert np.isnan(kernels.loss_backward(y_true, y_pred, loss, **options)[1, 2])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -536,6 +554,10 @@ BAD_CALLS = [
     ("loss_forward", (X, X, "mean_square_error"), {}),
     ("loss_forward", (np.array([0, 4, 1], np.int32), X, "sparse_categorical_crossentropy"), {}),
     ("loss_backward", (X, X, "hinge"), {"sample_weight": np.zeros(4)}),
+    ("loss_backward", (X, X, "hinge"), {"quantile": 0.1}),
+    ("loss_backward", (X, X, "hinge"), {"quantlie": 0.1}),
+    ("loss_backward", (X, X, "gaussian_nll"), {}),
+    ("loss_backward", (X[:, :1], X[:, :3], "gaussian_nll"), {}),
     ("metric_values", (X, X, "acuracy"), {}),
     ("dropout", (X, 1.0, 0, 0), {}),
     ("dropout", (X, 0.5, -1, 0), {}),

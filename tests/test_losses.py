@@ -19,6 +19,40 @@ CASES = {
     "categorical_crossentropy": ([[0, 1], [1, 0]], [[0.5, 0.5], [1, 3]], [LOG2, 2 * LOG2]),
     "sparse_categorical_crossentropy": ([1, 0], [[0.5, 0.5], [1, 3]], [LOG2, 2 * LOG2]),
     "hinge": ([[1, -1], [1, 0]], [[0.5, -2], [-1, 1]], [0.25, 2]),
+    "mean_absolute_percentage_error": ([[2, 4], [1, 1]], [[1, 5], [2, 1]], [37.5, 50]),
+    "mean_squared_logarithmic_error": (
+        [[1, 3], [1, 1]],
+        [[3, 3], [7, 1]],
+        [LOG2**2 / 2, 2 * LOG2**2],
+    ),
+    "log_cosh": (
+        [[0, 0], [0, 0]],
+        [[LOG2, 0], [-math.log(3), math.log(3)]],
+        [math.log(5 / 4) / 2, math.log(5 / 3)],
+    ),
+    "quantile_loss": ([[0, 0], [1, 1]], [[1, -1], [5, 1]], [0.5, 1]),
+    "cosine_similarity": ([[0, 2], [1, 0]], [[3, 4], [0, 5]], [-0.8, 0]),
+    "poisson": ([[0, 2], [1, 0]], [[1, 1 - 1e-7], [1 - 1e-7, 2]], [1 - 5e-8, 1.5 - 5e-8]),
+    "tweedie": ([[0], [4]], [[1], [4]], [2, 8]),
+    "gaussian_nll": (
+        [[0, 2], [1, 1]],
+        [[1, 2, 0, 0], [1, 2, 2 * LOG2, 2 * LOG2]],
+        [0.25, LOG2 + 0.0625],
+    ),
+    "binary_focal_crossentropy": (
+        [[1, 0], [1, 1]],
+        [[0.5, 0.5], [0.25, 0.5]],
+        [LOG2 / 4, (0.75**2 * 2 + 0.25) * LOG2 / 2],
+    ),
+    "categorical_focal_crossentropy": (
+        [[0, 1], [1, 0]],
+        [[0.5, 0.5], [1, 3]],
+        [LOG2 / 16, 0.25 * 0.75**2 * 2 * LOG2],
+    ),
+    "kl_divergence": ([[0.5, 0.5], [0.25, 0.75]], [[0.25, 0.25], [0.25, 0.75]], [LOG2, 0]),
+    "squared_hinge": ([[1, -1], [1, 0]], [[0.5, -2], [-1, 1]], [0.125, 4]),
+    "categorical_hinge": ([[0, 1], [1, 0]], [[1, 1.5], [1, -1]], [0.5, 0]),
+    "perceptron_loss": ([[1, -1], [1, 0]], [[0.5, 2], [-1, -3]], [1, 0.5]),
 }
 ALL = [pytest.param(losses.get(name), *CASES[name], id=name) for name in CASES]
 
@@ -31,7 +65,8 @@ def test_all_losses_have_values():
 class TestEveryLoss:
     def test_function_gives_the_values(self, loss, y_true, y_pred, values):
         function = getattr(losses, loss.kernel)
-        np.testing.assert_allclose(function(y_true, np.array(y_pred, "f8")), values, rtol=1e-12)
+        got = function(y_true, np.array(y_pred, "f8"))
+        np.testing.assert_allclose(got, values, rtol=1e-12, atol=1e-15)
         assert type(losses.get(function)) is type(loss)
 
     def test_reductions(self, loss, y_true, y_pred, values):
@@ -65,7 +100,7 @@ class TestEveryLoss:
         true = np.stack([y_true, y_true])
         pred = np.stack([y_pred, y_pred]).astype("f8")
         got = getattr(losses, loss.kernel)(true, pred)
-        np.testing.assert_allclose(got, [values, values], rtol=1e-12)
+        np.testing.assert_allclose(got, [values, values], rtol=1e-12, atol=1e-15)
 
     def test_no_samples_make_no_loss(self, loss, y_true, y_pred, values):
         true, pred = np.array(y_true)[:0], np.array(y_pred, "f8")[:0]
@@ -73,7 +108,8 @@ class TestEveryLoss:
         assert getattr(losses, loss.kernel)(true, pred).shape == (0,)
 
     def test_backward_is_the_derivative(self, loss, y_true, y_pred, values):
-        true, pred, _ = losses.as_rows(y_true, np.array(y_pred, "f8") * 0.9 + 0.07, loss.sparse)
+        moved = np.array(y_pred, "f8") * 0.9 + 0.07
+        true, pred, _ = losses.as_rows(y_true, moved, loss.sparse, loss)
         expected = numerical_gradient(lambda p: loss.forward(true, p).sum(), pred, h=1e-4)
         np.testing.assert_allclose(loss.backward(true, pred), expected, rtol=5e-6, atol=1e-9)
 
@@ -92,11 +128,168 @@ class TestEveryLoss:
 
 def test_a_perfect_prediction_costs_nothing():
     y = np.eye(3)
-    for loss in (losses.MeanSquaredError(), losses.MeanAbsoluteError(), losses.Huber()):
-        assert loss(y, y) == 0.0
-    assert losses.Hinge()(y, 2 * y - 1) == 0.0
-    for loss in (losses.BinaryCrossentropy(), losses.CategoricalCrossentropy()):
-        assert loss(y, y) == pytest.approx(0.0, abs=1e-6)
+    for name in ("mse", "mae", "huber", "mape", "msle", "log_cosh", "pinball", "kld"):
+        assert losses.get(name)(y, y) == 0.0
+    for name in ("hinge", "squared_hinge", "perceptron"):
+        assert losses.get(name)(y, 2 * y - 1) == 0.0
+    assert losses.CategoricalHinge()(y, y) == 0.0
+    assert losses.CosineSimilarity()(y, 7 * y) == -1.0
+    for name in ("binary_crossentropy", "categorical_crossentropy"):
+        assert losses.get(name)(y, y) == pytest.approx(0.0, abs=1e-6)
+        focal = losses.get(name.replace("crossentropy", "focal_crossentropy"))
+        assert focal(y, y) == pytest.approx(0.0, abs=1e-12)
+
+
+# What Keras 3.15 gives in float64 for the arrays of `of_keras`, sample by sample.
+OF_KERAS = [
+    ("LogCosh", {}, "real", "logits", [2.20855188, 1.69742417, 2.37487459]),
+    ("Poisson", {}, "counts", "positive", [1.31500494, 1.38522625, 0.774786472]),
+    ("KLDivergence", {}, "one_hot", "probabilities", [0.101025123, 0.204129221, 0.025424361]),
+    ("SquaredHinge", {}, "binary", "logits", [8.02500629, 9.62536812, 7.98189592]),
+    ("CategoricalHinge", {}, "one_hot", "logits", [6.66458735, 3.82846696, 7.47190475]),
+    ("CosineSimilarity", {}, "real", "logits", [-0.632193029, 0.582010099, -0.0312901475]),
+    ("CosineSimilarity", {}, "zeros", "logits", [-0.0, -0.0, -0.0]),
+    ("MeanAbsolutePercentageError", {}, "real", "logits", [1000000700.0, 302.169991, 316.102219]),
+    ("MeanSquaredLogarithmicError", {}, "counts", "logits", [1.69119883, 0.982990146, 1.03987253]),
+    (
+        "BinaryFocalCrossentropy",
+        {},
+        "binary",
+        "probabilities",
+        [0.674254239, 0.761380017, 1.82678485],
+    ),
+    (
+        "BinaryFocalCrossentropy",
+        {
+            "apply_class_balancing": True,
+            "alpha": 0.7,
+            "gamma": 3.0,
+            "from_logits": True,
+            "label_smoothing": 0.2,
+        },
+        "binary",
+        "logits",
+        [0.34105581, 0.517057359, 0.478636503],
+    ),
+    (
+        "CategoricalFocalCrossentropy",
+        {},
+        "one_hot",
+        "probabilities",
+        [0.138752972, 0.0203408598, 0.0419339794],
+    ),
+    (
+        "CategoricalFocalCrossentropy",
+        {"alpha": 2.0, "gamma": 1.5, "from_logits": True, "label_smoothing": 0.2},
+        "one_hot",
+        "logits",
+        [11.4256295, 5.6108555, 12.2964898],
+    ),
+]
+
+
+def of_keras(targets, predictions):
+    """Return the arrays that the values of `OF_KERAS` belong to."""
+    x = np.arange(12.0).reshape(3, 4)
+    arrays = {
+        "real": np.sin(3 * x),
+        "logits": 4 * np.cos(2 * x),
+        "probabilities": 0.5 + 0.48 * np.sin(x),
+        "positive": 1.5 + np.cos(x),
+        "counts": x % 3,
+        "binary": x % 2,
+        "one_hot": np.eye(4)[[1, 3, 0]],
+        "zeros": np.zeros((3, 4)),
+    }
+    return arrays[targets], arrays[predictions]
+
+
+@pytest.mark.parametrize(("name", "options", "targets", "predictions", "values"), OF_KERAS)
+def test_values_are_those_of_keras(name, options, targets, predictions, values):
+    loss = getattr(losses, name)(reduction="none", **options)
+    np.testing.assert_allclose(loss(*of_keras(targets, predictions)), values, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("alias", "loss"),
+    [
+        ("mse", losses.MeanSquaredError),
+        ("MAE", losses.MeanAbsoluteError),
+        ("mape", losses.MeanAbsolutePercentageError),
+        ("MSLE", losses.MeanSquaredLogarithmicError),
+        ("logcosh", losses.LogCosh),
+        ("pinball", losses.QuantileLoss),
+        ("bce", losses.BinaryCrossentropy),
+        ("kld", losses.KLDivergence),
+        ("KLD", losses.KLDivergence),
+        ("kullback_leibler_divergence", losses.KLDivergence),
+        ("perceptron", losses.PerceptronLoss),
+    ],
+)
+def test_aliases(alias, loss):
+    assert type(losses.get(alias)) is loss
+
+
+class TestGaussianNLL:
+    def test_targets_are_half_as_wide_as_predictions(self):
+        loss = losses.GaussianNLL()
+        one = np.array([[1.0, 0.0], [3.0, 0.0]])
+        np.testing.assert_array_equal(losses.gaussian_nll([0.0, 1.0], one), [0.5, 2.0])
+        np.testing.assert_array_equal(losses.gaussian_nll([[0.0], [1.0]], one), [0.5, 2.0])
+        with pytest.raises(ValueError, match=r"y_true must have shape \(2, 1\)"):
+            loss(one, one)
+        with pytest.raises(ValueError, match="needs 2 outputs for each target, got 3"):
+            loss(np.zeros((2, 1)), np.zeros((2, 3)))
+        with pytest.raises(ValueError, match="got a single number"):
+            loss(1.0, 1.0)
+
+    def test_it_is_the_logarithm_of_the_density(self):
+        mean, deviation, t = 1.0, 3.0, 2.5
+        density = (
+            math.exp(-(((t - mean) / deviation) ** 2) / 2) / deviation / math.sqrt(2 * math.pi)
+        )
+        got = losses.GaussianNLL(full=True)([t], np.array([[mean, 2 * math.log(deviation)]]))
+        assert got == pytest.approx(-math.log(density))
+
+    def test_it_is_least_at_mean_and_variance_of_the_targets(self):
+        t = np.array([[1.0], [2.0], [6.0]])
+        best = np.tile([t.mean(), math.log(t.var())], (3, 1))
+        gradient = losses.GaussianNLL().backward(t, best)
+        np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-12)
+
+
+def test_the_quantile_loss_is_least_at_the_quantile():
+    t = np.arange(101.0)
+    for quantile in (0.1, 0.5, 0.9):
+        loss = losses.QuantileLoss(quantile)
+        costs = [loss(t, np.full(101, float(guess))) for guess in range(101)]
+        assert np.argmin(costs) == round(100 * quantile)
+
+
+def test_tweedie_goes_by_the_mean_or_its_logarithm():
+    t, p = np.array([[0.0, 3.0]]), np.array([[0.5, 2.0]])
+    for power in (1.1, 1.5, 1.9):
+        plain, linked = losses.Tweedie(power), losses.Tweedie(power, log_link=True)
+        assert linked(t, np.log(p)) == pytest.approx(plain(t, p), rel=1e-12)
+        gradient = linked.backward(t, np.log(p))
+        np.testing.assert_allclose(gradient, plain.backward(t, p) * p, rtol=1e-12)
+
+
+def test_without_focus_focal_losses_are_plain():
+    for name, t in (("binary", np.array([[0.0, 1.0, 1.0]])), ("categorical", np.eye(3)[[1]])):
+        for from_logits, p in ((False, [[0.2, 0.3, 0.9]]), (True, [[-2.0, 40.0, 0.5]])):
+            p = np.array(p)
+            plain = getattr(losses, f"{name}_crossentropy")(t, p, from_logits)
+            options = {"alpha": 1.0, "gamma": 0.0, "from_logits": from_logits}
+            focal = getattr(losses, f"{name}_focal_crossentropy")(t, p, **options)
+            np.testing.assert_allclose(focal, plain, rtol=1e-12)
+
+
+def test_a_vector_of_zeros_has_no_direction():
+    t, p = np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 0.0]])
+    loss = losses.CosineSimilarity()
+    np.testing.assert_array_equal(losses.cosine_similarity(t, p), [0.0, 0.0])
+    np.testing.assert_array_equal(loss.backward(t, p), np.zeros((2, 2)))
 
 
 def test_options_reach_the_kernel():
@@ -142,6 +335,13 @@ def test_class_numbers_are_checked_before_they_are_cast(label):
         (lambda: losses.BinaryCrossentropy(label_smoothing=1.5), "label_smoothing"),
         (lambda: losses.CategoricalCrossentropy(label_smoothing=-0.1), "label_smoothing"),
         (lambda: losses.MeanSquaredError(reduction="avg"), "reduction must be one of"),
+        (lambda: losses.QuantileLoss(1.0), "quantile"),
+        (lambda: losses.Tweedie(power=1), "power"),
+        (lambda: losses.Tweedie(power=2), "power"),
+        (lambda: losses.BinaryFocalCrossentropy(alpha=1.5), "alpha"),
+        (lambda: losses.BinaryFocalCrossentropy(gamma=-1.0), "gamma"),
+        (lambda: losses.CategoricalFocalCrossentropy(alpha=-0.1), "alpha"),
+        (lambda: losses.CosineSimilarity(axis=0), "axis must be -1"),
     ],
 )
 def test_arguments_out_of_range_are_refused(make, message):
@@ -159,6 +359,11 @@ def test_arguments_out_of_range_are_refused(make, message):
         ("categorical_crossentropy", "sigmoid", None),
         ("mean_squared_error", "sigmoid", None),
         ("mean_squared_error", "linear", None),
+        ("binary_focal_crossentropy", "sigmoid", "sigmoid"),
+        ("categorical_focal_crossentropy", "softmax", "softmax"),
+        ("categorical_focal_crossentropy", "sigmoid", None),
+        ("kl_divergence", "softmax", None),
+        (losses.BinaryFocalCrossentropy(from_logits=True), "sigmoid", None),
         (losses.BinaryCrossentropy(from_logits=True), "sigmoid", None),
         (losses.CategoricalCrossentropy(from_logits=True), "softmax", None),
     ],
@@ -196,6 +401,25 @@ class TestOwnLoss:
             losses.Loss()([[0.0]], [[1.0]])
         with pytest.raises(NotImplementedError, match="Loss must define backward"):
             losses.Loss().backward(np.zeros((1, 1)), np.ones((1, 1)))
+
+    def test_may_take_several_outputs_for_each_target(self):
+        class Laplace(losses.Loss):
+            """Of means, then of logarithms of scales."""
+
+            outputs_per_target = 2
+
+            def forward(self, y_true, y_pred):
+                mean, log_scale = np.split(y_pred, 2, axis=1)
+                return (log_scale + np.abs(y_true - mean) * np.exp(-log_scale)).mean(axis=1)
+
+        assert Laplace()([[1.0, 2.0]], [[1.0, 4.0, 3.0, 0.0]]) == 2.5
+        assert Laplace()([1.0], [[3.0, 0.0]]) == 2.0
+        with pytest.raises(ValueError, match=r"y_true must have shape \(1, 2\)"):
+            Laplace()([[1.0]], [[1.0, 2.0, 3.0, 4.0]])
+        for wrong in (0, 1.5):
+            Laplace.outputs_per_target = wrong
+            with pytest.raises(ValueError, match="outputs_per_target of loss 'Laplace' must be an"):
+                Laplace()([1.0], [[3.0, 0.0]])
 
     def test_overriding_a_builtin_is_heard(self):
         class Doubled(losses.MeanSquaredError):

@@ -72,18 +72,58 @@ ACTIVATION_OPTIONS: Mapping[str, Mapping[str, tuple[float, str]]] = {
 ROW_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 """The activations that look at a whole row."""
 
-LOSS_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "mean_squared_error": (),
-    "mean_absolute_error": (),
-    "huber": ("delta",),
-    "binary_crossentropy": ("from_logits", "label_smoothing"),
-    "categorical_crossentropy": ("from_logits", "label_smoothing"),
-    "sparse_categorical_crossentropy": ("from_logits",),
-    "hinge": (),
-}
-"""The losses, each with the options that it takes."""
+FLAG = "True or False"
+SMOOTH_LOGITS: Mapping[str, str] = {"from_logits": FLAG, "label_smoothing": "[0, 1]"}
 
-LOSS_DEFAULTS: Mapping[str, float] = {"from_logits": False, "label_smoothing": 0.0, "delta": 1.0}
+LOSS_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "mean_squared_error": {},
+    "mean_absolute_error": {},
+    "mean_absolute_percentage_error": {},
+    "mean_squared_logarithmic_error": {},
+    "huber": {"delta": "(0, inf)"},
+    "log_cosh": {},
+    "quantile_loss": {"quantile": "(0, 1)"},
+    "cosine_similarity": {},
+    "poisson": {},
+    "tweedie": {"power": "(1, 2)", "log_link": FLAG},
+    "gaussian_nll": {"full": FLAG},
+    "binary_crossentropy": SMOOTH_LOGITS,
+    "binary_focal_crossentropy": {
+        **SMOOTH_LOGITS,
+        "apply_class_balancing": FLAG,
+        "alpha": "[0, 1]",
+        "gamma": "[0, inf)",
+    },
+    "categorical_crossentropy": SMOOTH_LOGITS,
+    "categorical_focal_crossentropy": {
+        **SMOOTH_LOGITS,
+        "alpha": "[0, inf)",
+        "gamma": "[0, inf)",
+    },
+    "sparse_categorical_crossentropy": {"from_logits": FLAG},
+    "kl_divergence": {},
+    "hinge": {},
+    "squared_hinge": {},
+    "categorical_hinge": {},
+    "perceptron_loss": {},
+}
+"""The losses, each with the options that it takes and where their values have to lie."""
+
+LOSS_DEFAULTS: Mapping[str, float] = {
+    "from_logits": False,
+    "label_smoothing": 0.0,
+    "delta": 1.0,
+    "quantile": 0.5,
+    "power": 1.5,
+    "log_link": False,
+    "full": False,
+    "apply_class_balancing": False,
+    "alpha": 0.25,
+    "gamma": 2.0,
+}
+
+OUTPUTS_PER_TARGET: Mapping[str, int] = {"gaussian_nll": 2}
+"""Losses that take more columns of predictions than of targets, with the ratio."""
 
 METRICS = (
     "binary_accuracy",
@@ -462,39 +502,51 @@ def check_dropout(
 
 
 def check_loss(
-    y_true: np.ndarray,
-    y_pred: np.ndarray,
-    loss: str,
-    from_logits: bool,
-    label_smoothing: float,
-    delta: float,
-) -> None:
-    """Check the arguments of `loss_forward`.
+    y_true: np.ndarray, y_pred: np.ndarray, loss: str, given: Mapping[str, float]
+) -> dict[str, float]:
+    """Check the arguments of `loss_forward`; return the options of the loss, with all defaults.
 
     Raises
     ------
     TypeError
-        If `y_pred` is not a float array, or `y_true` not of the same type (int32 for
-        sparse_categorical_crossentropy).
+        If `y_pred` is not a float array, `y_true` not of the same type (int32 for
+        sparse_categorical_crossentropy), or an option unknown or of the wrong type.
     ValueError
         If the shapes do not agree, a label is out of range, the loss is unknown, it does not
         take an option that is set, or the option is out of range.
     """
     check_name("loss", loss, LOSS_OPTIONS)
-    options = {"from_logits": from_logits, "label_smoothing": label_smoothing, "delta": delta}
-    for name, value in options.items():
-        if name not in LOSS_OPTIONS[loss] and value != LOSS_DEFAULTS[name]:
-            takers = [known for known, names in LOSS_OPTIONS.items() if name in names]
-            raise ValueError(
-                f"{name} is for {_listed(takers, 'and')}, got {name}={value!r} for {loss!r}; "
-                "leave it out"
-            )
-    if not isinstance(from_logits, (bool, np.bool_)):
-        raise TypeError(f"from_logits must be True or False, got {from_logits!r}")
-    check_number("label_smoothing", label_smoothing, 0.0, 1.0)
-    if not check_number("delta", delta, 0.0, math.inf, below=True) > 0.0:
-        raise ValueError(f"delta must be greater than 0, got {delta!r}")
+    taken = LOSS_OPTIONS[loss]
+    options = {name: LOSS_DEFAULTS[name] for name in taken}
+    for name, value in given.items():
+        if name in taken:
+            options[name] = _option(name, value, taken[name])
+        else:
+            _check_left_out(loss, name, value)
     _check_targets(y_true, y_pred, loss)
+    return options
+
+
+def _option(name: str, value: float, interval: str) -> float:
+    """Return `value`, which has to lie in the interval, or to be a bool."""
+    if interval != FLAG:
+        return real(value, name, interval)
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _check_left_out(loss: str, name: str, value: float) -> None:
+    """Check that an option which the loss does not take is at its default."""
+    if name not in LOSS_DEFAULTS:
+        known = ", ".join(LOSS_DEFAULTS)
+        raise TypeError(f"{name!r} is no option of a loss; known: {known}")
+    if value != LOSS_DEFAULTS[name]:
+        takers = [known for known, names in LOSS_OPTIONS.items() if name in names]
+        raise ValueError(
+            f"{name} is for {_listed(takers, 'and')}, got {name}={value!r} for {loss!r}; "
+            "leave it out"
+        )
 
 
 def check_loss_backward(
@@ -529,7 +581,9 @@ def _check_targets(y_true: np.ndarray, y_pred: np.ndarray, user: str) -> None:
     if user not in WITH_SPARSE_LABELS:
         check_float_arrays(y_true=y_true, y_pred=y_pred)
         _check_predictions(y_pred)
-        check_shape("y_true", y_true, y_pred.shape, f"y_pred of shape {y_pred.shape}")
+        n, columns = y_pred.shape
+        width = target_width(user, columns, OUTPUTS_PER_TARGET.get(user, 1))
+        check_shape("y_true", y_true, (n, width), f"y_pred of shape {y_pred.shape}")
         return
     check_float_arrays(y_pred=y_pred)
     _check_predictions(y_pred)
@@ -541,6 +595,28 @@ def _check_targets(y_true: np.ndarray, y_pred: np.ndarray, user: str) -> None:
         )
     check_shape("y_true", y_true, y_pred.shape[:1], f"y_pred of shape {y_pred.shape}")
     _check_labels(y_true, y_pred.shape[1])
+
+
+def target_width(loss: str, outputs: int, outputs_per_target: int) -> int:
+    """Return how many columns of targets go with so many outputs.
+
+    Raises
+    ------
+    ValueError
+        If `outputs_per_target` is not an int of at least 1, or the number of outputs no multiple
+        of it.
+    """
+    if not isinstance(outputs_per_target, int) or outputs_per_target < 1:
+        raise ValueError(
+            f"outputs_per_target of loss {loss!r} must be an int of at least 1, got "
+            f"{outputs_per_target!r}; correct it in the class"
+        )
+    if outputs % outputs_per_target:
+        raise ValueError(
+            f"loss {loss!r} needs {outputs_per_target} outputs for each target, got "
+            f"{outputs} outputs; use a multiple of {outputs_per_target}"
+        )
+    return outputs // outputs_per_target
 
 
 def _check_predictions(y_pred: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._checks import target_width
 from fastnn._registry import real
 
 if TYPE_CHECKING:
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     from fastnn.losses import Loss
 
 _INT32 = np.dtype(np.int32)
-_PROBABILITY_LOSSES = ("binary_crossentropy", "categorical_crossentropy")
+_PROBABILITIES = (0, 1, "probabilities")
+_TARGET_RANGES = {
+    "binary_crossentropy": _PROBABILITIES,
+    "binary_focal_crossentropy": _PROBABILITIES,
+    "categorical_crossentropy": _PROBABILITIES,
+    "categorical_focal_crossentropy": _PROBABILITIES,
+    "categorical_hinge": _PROBABILITIES,
+    "kl_divergence": _PROBABILITIES,
+    "poisson": (0, math.inf, "numbers"),
+    "tweedie": (0, math.inf, "numbers"),
+}
+"""Where the targets of a loss have to lie, and what they are called then."""
+
 _NEGLIGIBLE = 2**20
 """Bytes that are not worth asking the system for."""
 
@@ -165,7 +178,7 @@ def targets(
     dtype: np.dtype,
     what: str = "y",
 ) -> np.ndarray:
-    """Return y as `loss` needs it: int32 labels (n,), or (n, outputs) in `dtype`.
+    """Return y as `loss` needs it: int32 labels (n,), or (n, width) in `dtype`.
 
     Parameters
     ----------
@@ -209,21 +222,24 @@ def _labels(given: np.ndarray, outputs: int, what: str) -> np.ndarray:
 
 
 def _dense(given: np.ndarray, outputs: int, loss: Loss, dtype: np.dtype, what: str) -> np.ndarray:
-    """Return targets of shape (n, outputs)."""
-    if given.ndim == 1 and outputs == 1:
+    """Return targets of shape (n, width), where width is the number of outputs for most losses."""
+    width = target_width(loss.name, outputs, loss.outputs_per_target)
+    if given.ndim == 1 and width == 1:
         given = given[:, np.newaxis]
-    if given.ndim != 2 or given.shape[1] != outputs:
-        message = f"{what} must have shape (n, {outputs}) for loss '{loss.name}', got {given.shape}"
-        if loss.kernel == "categorical_crossentropy" and given.size == len(given):
+    if given.ndim != 2 or given.shape[1] != width:
+        message = f"{what} must have shape (n, {width}) for loss '{loss.name}', got {given.shape}"
+        wants_one_hot = ("categorical_crossentropy", "categorical_focal_crossentropy")
+        if loss.kernel in wants_one_hot and given.size == len(given):
             message += ": for class numbers use loss='sparse_categorical_crossentropy'"
         raise ValueError(message)
     array = float_array(given, dtype, what)
-    if loss.kernel in _PROBABILITY_LOSSES and array.size:
-        _check_range(array, 0, 1, f"for loss '{loss.name}' {what} must hold probabilities")
+    if loss.kernel in _TARGET_RANGES and array.size:
+        low, high, noun = _TARGET_RANGES[loss.kernel]
+        _check_range(array, low, high, f"for loss '{loss.name}' {what} must hold {noun}")
     return array
 
 
-def _check_range(array: np.ndarray, low: int, high: int, demand: str) -> None:
+def _check_range(array: np.ndarray, low: float, high: float, demand: str) -> None:
     """Raise, with the first offender, unless all values lie from `low` to `high`."""
     if array.min() >= low and array.max() <= high:
         return

@@ -287,8 +287,9 @@ class History(Callback):
 
     Attributes
     ----------
-    history : dict of str to list of float
-        For each name in the logs its value at the end of each epoch.
+    history : dict of str to list
+        For each name in the logs its value at the end of each epoch: a float, or an array where a
+        metric has several results, such as one for each class.
     epoch : list of int
         Numbers of the epochs.
 
@@ -381,7 +382,8 @@ class ProgressBar(Callback):
     In `fit`, ``verbose=1`` or ``"auto"`` shows a bar for each epoch, with time, time per step,
     loss and metrics; where standard output is no terminal or notebook, it writes a line at the
     end of each epoch in place of the bar. ``verbose=2`` always writes that line. `evaluate`
-    writes a line at its end. `predict` is silent under ``"auto"``.
+    writes a line at its end. `predict` is silent under ``"auto"``. Of a metric with several
+    results it shows the mean, and it leaves out matrices.
 
     Time per step is that of the training steps alone; seconds are those of the whole epoch.
     """
@@ -464,7 +466,9 @@ class ProgressBar(Callback):
         parts = [f"{perf_counter() - self._start:.0f}s"]
         if self._done:
             parts[0] += f" {_duration(self._steps_seconds / self._done)}/step"
-        parts += [f"{name}: {_number(value)}" for name, value in (logs or {}).items()]
+        for name, value in (logs or {}).items():
+            if np.ndim(value) < 2:  # a matrix has no place in a line
+                parts.append(f"{name}: {_number(value)}")
         return " - ".join(parts)
 
     def _draw(self, text: str) -> None:
@@ -508,6 +512,7 @@ def _duration(seconds: float) -> str:
 
 
 def _number(value: Any) -> str:
+    """Return a number, or of several their mean, in few digits."""
     number = float(np.mean(value))
     return f"{number:.4f}" if abs(number) > 1e-3 else f"{number:.4e}"
 
@@ -550,7 +555,13 @@ class _Monitor(Callback):
         return 1 if directions[name] == "up" else -1
 
     def _value(self, logs: Logs) -> float | None:
-        """Return the value that is watched; warn if the logs lack it."""
+        """Return the value that is watched; warn if the logs lack it.
+
+        Raises
+        ------
+        ValueError
+            If it is several numbers.
+        """
         value = logs.get(self.monitor)
         if value is None:
             available = ", ".join(f"'{name}'" for name in logs)
@@ -560,7 +571,12 @@ class _Monitor(Callback):
                 stacklevel=2,
             )
             return None
-        return float(value)
+        if np.size(value) != 1:
+            raise ValueError(
+                f"{type(self).__name__} watches one number, but '{self.monitor}' is an array of "
+                f"shape {np.shape(value)}: give the metric an average, such as average='macro'"
+            )
+        return float(np.asarray(value).item())
 
     def _improves(self, value: float, reference: float) -> bool:
         return self._sign * (value - reference) > self.min_delta

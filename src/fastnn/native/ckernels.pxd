@@ -43,10 +43,24 @@ cdef extern from "c/fastnn.h" nogil:
     ctypedef enum fnn_loss:
         FNN_MEAN_SQUARED_ERROR
         FNN_MEAN_ABSOLUTE_ERROR
+        FNN_MEAN_ABSOLUTE_PERCENTAGE_ERROR
+        FNN_MEAN_SQUARED_LOGARITHMIC_ERROR
         FNN_HUBER
+        FNN_LOG_COSH
+        FNN_QUANTILE_LOSS
+        FNN_POISSON
+        FNN_TWEEDIE
         FNN_HINGE
+        FNN_SQUARED_HINGE
+        FNN_PERCEPTRON_LOSS
+        FNN_KL_DIVERGENCE
         FNN_BINARY_CROSSENTROPY
+        FNN_BINARY_FOCAL_CROSSENTROPY
+        FNN_COSINE_SIMILARITY
+        FNN_GAUSSIAN_NLL
+        FNN_CATEGORICAL_HINGE
         FNN_CATEGORICAL_CROSSENTROPY
+        FNN_CATEGORICAL_FOCAL_CROSSENTROPY
         FNN_SPARSE_CATEGORICAL_CROSSENTROPY
 
     ctypedef enum fnn_metric:
@@ -103,11 +117,20 @@ cdef extern from "c/fastnn.h" nogil:
         uint64_t seed, step
         int64_t first_row
 
-    ctypedef struct fnn_loss_args:
-        fnn_loss kind
+    ctypedef struct fnn_loss_options:
         int from_logits
         double label_smoothing
         double delta
+        double quantile
+        double power
+        int log_link
+        int full
+        int apply_class_balancing
+        double alpha, gamma
+
+    ctypedef struct fnn_loss_args:
+        fnn_loss kind
+        fnn_loss_options options
         int64_t rows, columns
         const void *predictions
         int64_t predictions_row

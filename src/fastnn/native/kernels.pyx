@@ -74,10 +74,24 @@ ACTIVATION_CODES = {
 LOSS_CODES = {
     "mean_squared_error": FNN_MEAN_SQUARED_ERROR,
     "mean_absolute_error": FNN_MEAN_ABSOLUTE_ERROR,
+    "mean_absolute_percentage_error": FNN_MEAN_ABSOLUTE_PERCENTAGE_ERROR,
+    "mean_squared_logarithmic_error": FNN_MEAN_SQUARED_LOGARITHMIC_ERROR,
     "huber": FNN_HUBER,
+    "log_cosh": FNN_LOG_COSH,
+    "quantile_loss": FNN_QUANTILE_LOSS,
+    "poisson": FNN_POISSON,
+    "tweedie": FNN_TWEEDIE,
     "hinge": FNN_HINGE,
+    "squared_hinge": FNN_SQUARED_HINGE,
+    "perceptron_loss": FNN_PERCEPTRON_LOSS,
+    "kl_divergence": FNN_KL_DIVERGENCE,
     "binary_crossentropy": FNN_BINARY_CROSSENTROPY,
+    "binary_focal_crossentropy": FNN_BINARY_FOCAL_CROSSENTROPY,
+    "cosine_similarity": FNN_COSINE_SIMILARITY,
+    "gaussian_nll": FNN_GAUSSIAN_NLL,
+    "categorical_hinge": FNN_CATEGORICAL_HINGE,
     "categorical_crossentropy": FNN_CATEGORICAL_CROSSENTROPY,
+    "categorical_focal_crossentropy": FNN_CATEGORICAL_FOCAL_CROSSENTROPY,
     "sparse_categorical_crossentropy": FNN_SPARSE_CATEGORICAL_CROSSENTROPY,
 }
 
@@ -579,15 +593,9 @@ def dropout(x, rate, seed, step, *, out=None):
 # Losses and metrics
 
 
-cdef struct LossOptions:
-    fnn_loss kind
-    bint from_logits
-    double label_smoothing
-    double delta
-
-
 cdef int _loss(
-    LossOptions options,
+    fnn_loss kind,
+    fnn_loss_options options,
     const real[:, ::1] targets,
     const int32_t[::1] labels,
     const real[:, ::1] predictions,
@@ -600,11 +608,10 @@ cdef int _loss(
     args.rows, args.columns = predictions.shape[0], predictions.shape[1]
     if args.rows == 0:
         return 0
-    args.kind, args.from_logits = options.kind, options.from_logits
-    args.label_smoothing, args.delta = options.label_smoothing, options.delta
+    args.kind, args.options = kind, options
     args.predictions, args.predictions_row = &predictions[0, 0], args.columns
     args.targets = NULL if targets is None else &targets[0, 0]
-    args.targets_row = args.columns
+    args.targets_row = 0 if targets is None else targets.shape[1]
     args.labels = NULL if labels is None else &labels[0]
     args.weights = NULL if weights is None else &weights[0]
     args.scale = 1.0
@@ -617,52 +624,31 @@ cdef int _loss(
     return 0
 
 
-cdef _run_loss(LossOptions options, y_true, y_pred, weights, values, gradient):
+cdef _run_loss(loss, options, y_true, y_pred, weights, values, gradient):
+    cdef fnn_loss kind = LOSS_CODES[loss]
+    cdef fnn_loss_options all_options = {**_checks.LOSS_DEFAULTS, **options}
     y_true, y_pred = _aligned(y_true), _aligned(y_pred)
-    sparse = options.kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY
+    sparse = kind == FNN_SPARSE_CATEGORICAL_CROSSENTROPY
     targets, labels = (None, y_true) if sparse else (y_true, None)
     if y_pred.dtype == np.float32:
-        _loss[float](options, targets, labels, y_pred, weights, values, gradient)
+        _loss[float](kind, all_options, targets, labels, y_pred, weights, values, gradient)
     else:
-        _loss[double](options, targets, labels, y_pred, weights, values, gradient)
+        _loss[double](kind, all_options, targets, labels, y_pred, weights, values, gradient)
 
 
-cdef LossOptions _loss_options(loss, from_logits, label_smoothing, delta):
-    cdef LossOptions options
-    options.kind = LOSS_CODES[loss]
-    options.from_logits = from_logits
-    options.label_smoothing = label_smoothing
-    options.delta = delta
-    return options
-
-
-def loss_forward(
-    y_true, y_pred, loss, *, from_logits=False, label_smoothing=0.0, delta=1.0
-):
-    _checks.check_loss(y_true, y_pred, loss, from_logits, label_smoothing, delta)
+def loss_forward(y_true, y_pred, loss, **options):
+    chosen = _checks.check_loss(y_true, y_pred, loss, options)
     values = np.empty(y_pred.shape[0], y_pred.dtype)
-    options = _loss_options(loss, from_logits, label_smoothing, delta)
-    _run_loss(options, y_true, y_pred, None, values, None)
+    _run_loss(loss, chosen, y_true, y_pred, None, values, None)
     return values
 
 
-def loss_backward(
-    y_true,
-    y_pred,
-    loss,
-    *,
-    sample_weight=None,
-    from_logits=False,
-    label_smoothing=0.0,
-    delta=1.0,
-    out=None,
-):
-    _checks.check_loss(y_true, y_pred, loss, from_logits, label_smoothing, delta)
+def loss_backward(y_true, y_pred, loss, *, sample_weight=None, out=None, **options):
+    chosen = _checks.check_loss(y_true, y_pred, loss, options)
     _checks.check_loss_backward(y_pred, sample_weight, out)
     weights = None if sample_weight is None else _aligned(sample_weight)
     gradient = _result(y_pred.shape, y_pred.dtype, out, (y_true, y_pred, weights))
-    options = _loss_options(loss, from_logits, label_smoothing, delta)
-    _run_loss(options, y_true, y_pred, weights, None, gradient)
+    _run_loss(loss, chosen, y_true, y_pred, weights, None, gradient)
     return _deliver(gradient, out)
 
 

@@ -45,7 +45,13 @@ from fastnn.native.team cimport *
 
 import numpy
 
-from fastnn._checks import UPDATE_ARGUMENTS, check_orthogonal, user_gradients
+from fastnn._checks import (
+    LOSS_DEFAULTS,
+    UPDATE_ARGUMENTS,
+    check_orthogonal,
+    target_width,
+    user_gradients,
+)
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
@@ -132,6 +138,7 @@ cdef class Trainer:
     cdef list arrays           # keeps everything alive that the structs point into
     cdef const fnn_kernels *table
     cdef int64_t itemsize, capacity, inputs, outputs
+    cdef int64_t width         # of targets; metrics compare them with as many outputs
     # A batch
     cdef int64_t input_row
     cdef char *x
@@ -196,6 +203,8 @@ cdef class Trainer:
         self.ops = Ops(program, training=True, head=objective.head)
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
         self.inputs, self.outputs = program.inputs, program.outputs
+        loss = objective.loss
+        self.width = target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.capacity = min(<int64_t>capacity, self._part_rows())
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = 3 * flops_per_row(program)
@@ -233,7 +242,7 @@ cdef class Trainer:
         cdef Op *op
         self.input_row = widest
         self.x = self._allocate(self.capacity * self.input_row)
-        self.targets = self._allocate(self.capacity * self.outputs)
+        self.targets = self._allocate(self.capacity * self.width)
         labels = numpy.zeros(self.capacity, numpy.int32)
         self.arrays.append(labels)
         self.labels = <int32_t *>address(labels)
@@ -447,8 +456,9 @@ cdef class Trainer:
         if self.custom_loss:
             return 0
         self.loss.kind = LOSS_CODES[loss.kernel]
-        self.loss.from_logits = loss.from_logits or self.objective.head is not None
-        self.loss.label_smoothing, self.loss.delta = loss.label_smoothing, loss.delta
+        self.loss.options = {**LOSS_DEFAULTS, **loss.kernel_options()}
+        if self.objective.head is not None:
+            self.loss.options.from_logits = True
         self.loss.columns = self.outputs
         self.loss.predictions, self.loss.predictions_row = self.predictions, self.predictions_row
         if self.objective.head is not None:
@@ -597,7 +607,7 @@ cdef class Trainer:
         if order == NULL:
             batch.x, batch.x_row = batch.all_x + first * self.inputs * self.itemsize, self.inputs
             batch.labels = <const int32_t *>batch.all_y + first
-            batch.targets = batch.all_y + first * self.outputs * self.itemsize
+            batch.targets = batch.all_y + first * self.width * self.itemsize
             batch.weights = NULL
             if batch.all_weights != NULL:
                 batch.weights = batch.all_weights + first * self.itemsize
@@ -609,8 +619,8 @@ cdef class Trainer:
             for i in range(batch.rows):
                 self.labels[i] = (<const int32_t *>batch.all_y)[order[i]]
         else:
-            shared_gather(self.table, batch.rows, self.outputs, batch.all_y, order, self.targets,
-                              self.outputs)
+            shared_gather(self.table, batch.rows, self.width, batch.all_y, order, self.targets,
+                              self.width)
         batch.labels, batch.targets, batch.weights = self.labels, self.targets, NULL
         if batch.all_weights != NULL:
             shared_gather(self.table, batch.rows, 1, batch.all_weights, order, self.weights, 1)
@@ -755,7 +765,7 @@ cdef class Trainer:
             return self._take_custom_loss(batch, gradient)
         self.loss.rows = batch.rows
         self.loss.targets = NULL if batch.sparse else batch.targets
-        self.loss.targets_row = self.outputs
+        self.loss.targets_row = self.width
         self.loss.labels = batch.labels if batch.sparse else NULL
         self.loss.weights = batch.weights
         self.loss.gradient = gradient
@@ -765,7 +775,7 @@ cdef class Trainer:
 
     cdef int _take_custom_loss(self, Batch *batch, char *gradient) except -1 with gil:
         loss = self.objective.loss
-        truth, predictions = self._batch_arrays(batch)
+        truth, predictions = self._batch_arrays(batch, self.outputs)
         weights = 1.0
         if batch.weights != NULL:
             weights = self.ops.matrix(batch.weights, batch.rows, 1, 1)
@@ -777,12 +787,11 @@ cdef class Trainer:
                          self.predictions_row)
         return 0
 
-    cdef _batch_arrays(self, Batch *batch):
-        """Copies of the batch's targets and predictions, for Python code."""
-        predictions = self.ops.matrix(self.predictions, batch.rows, self.outputs,
-                                      self.predictions_row)
+    cdef _batch_arrays(self, Batch *batch, int64_t outputs):
+        """Copies of the batch's targets and first `outputs` predictions, for Python code."""
+        predictions = self.ops.matrix(self.predictions, batch.rows, outputs, self.predictions_row)
         if not batch.sparse:
-            truth = self.ops.matrix(batch.targets, batch.rows, self.outputs, self.outputs)
+            truth = self.ops.matrix(batch.targets, batch.rows, self.width, self.width)
             return truth, predictions
         truth = numpy.empty(batch.rows, numpy.int32)
         memcpy(address(truth), batch.labels, batch.rows * sizeof(int32_t))
@@ -791,10 +800,10 @@ cdef class Trainer:
     cdef int _take_metrics(self, Batch *batch) except -1 nogil:
         cdef fnn_metric_args args
         cdef int i
-        args.rows, args.columns, args.values = batch.rows, self.outputs, NULL
+        args.rows, args.columns, args.values = batch.rows, self.width, NULL
         args.predictions, args.predictions_row = self.predictions, self.predictions_row
         args.targets = NULL if batch.sparse else batch.targets
-        args.targets_row = self.outputs
+        args.targets_row = self.width
         args.labels = batch.labels
         for i in range(self.metric_count):
             if self.metrics[i].native:
@@ -805,7 +814,7 @@ cdef class Trainer:
         return 0
 
     cdef int _update_python_metric(self, Batch *batch, int i) except -1 with gil:
-        truth, predictions = self._batch_arrays(batch)
+        truth, predictions = self._batch_arrays(batch, self.width)
         self.objective.metrics[i].update_state(truth, predictions)
         return 0
 

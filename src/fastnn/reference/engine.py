@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._checks import UPDATES, check_name, user_gradients
+from fastnn._checks import UPDATES, check_name, target_width, user_gradients
 from fastnn.program import (
     WHOLE_BATCH,
     ActivationOp,
@@ -120,6 +120,8 @@ class ReferenceTrainer:
         if rule.kernel is not None:
             check_name("update kernel", rule.kernel, UPDATES)
         rule.check(state)
+        loss = objective.loss
+        target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.program = program
         self.objective = objective
         self.rule = rule
@@ -238,6 +240,9 @@ class ReferenceTrainer:
             if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
         )
         predictions = records[-1].y if records else batch.x
+        # Where a loss takes several outputs for each target, metrics see the first of them.
+        if batch.y.ndim == 2:
+            predictions = predictions[:, : batch.y.shape[1]]
         for i, metric in enumerate(self.objective.metrics, start=1):
             if metric.kernel is None:
                 metric.update_state(read_only(batch.y), read_only(predictions))
@@ -257,12 +262,8 @@ class ReferenceTrainer:
         return records[-1].y if self.objective.head is None else records[-1].z
 
     def _loss_options(self) -> dict[str, Any]:
-        loss = self.objective.loss
-        return {
-            "from_logits": loss.from_logits or self.objective.head is not None,
-            "label_smoothing": loss.label_smoothing,
-            "delta": loss.delta,
-        }
+        options = self.objective.loss.kernel_options()
+        return options if self.objective.head is None else {**options, "from_logits": True}
 
     def _loss_values(self, batch: Dataset, scores: np.ndarray) -> np.ndarray:
         loss = self.objective.loss

@@ -44,8 +44,8 @@ INLINE FN(options) FN(read_options)(const fnn_activation kind, const double *num
     case FNN_SQUAREPLUS: { /* what is needed of b: its root, b / 4 and 4 / b */
         const REAL root = (REAL)sqrt(numbers[0]);
         const REAL quarter = (REAL)(numbers[0] / 4);
-        return (FN(options)){root > REAL_MIN ? root : REAL_MIN, quarter,
-                             quarter > REAL_MIN ? 1 / quarter : 0};
+        return (FN(options)){root > REAL_TINY ? root : REAL_TINY, quarter,
+                             quarter > REAL_TINY ? 1 / quarter : 0};
     }
     default: return (FN(options)){0};
     }

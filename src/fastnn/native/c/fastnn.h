@@ -50,10 +50,25 @@ typedef enum {
 typedef enum {
     FNN_MEAN_SQUARED_ERROR,
     FNN_MEAN_ABSOLUTE_ERROR,
+    FNN_MEAN_ABSOLUTE_PERCENTAGE_ERROR,
+    FNN_MEAN_SQUARED_LOGARITHMIC_ERROR,
     FNN_HUBER,
+    FNN_LOG_COSH,
+    FNN_QUANTILE_LOSS,
+    FNN_POISSON,
+    FNN_TWEEDIE,
     FNN_HINGE,
+    FNN_SQUARED_HINGE,
+    FNN_PERCEPTRON_LOSS,
+    FNN_KL_DIVERGENCE,
     FNN_BINARY_CROSSENTROPY,
+    FNN_BINARY_FOCAL_CROSSENTROPY,
+    /* From here on over whole rows, not column by column. */
+    FNN_COSINE_SIMILARITY,
+    FNN_GAUSSIAN_NLL,
+    FNN_CATEGORICAL_HINGE,
     FNN_CATEGORICAL_CROSSENTROPY,
+    FNN_CATEGORICAL_FOCAL_CROSSENTROPY,
     FNN_SPARSE_CATEGORICAL_CROSSENTROPY
 } fnn_loss;
 
@@ -126,15 +141,26 @@ typedef struct {
     int64_t first_row; /* number of the first row, for the generator */
 } fnn_dropout;
 
+/* By the names that they have above; a loss reads its own. */
 typedef struct {
-    fnn_loss kind;
     int from_logits;
     double label_smoothing;
     double delta;
-    int64_t rows, columns;
+    double quantile;
+    double power;
+    int log_link;
+    int full;
+    int apply_class_balancing;
+    double alpha, gamma;
+} fnn_loss_options;
+
+typedef struct {
+    fnn_loss kind;
+    fnn_loss_options options;
+    int64_t rows, columns; /* of the predictions */
     const void *predictions; /* every row is readable for predictions_row elements */
     int64_t predictions_row;
-    const void *targets;   /* rows x columns */
+    const void *targets;   /* rows x columns, half of them for FNN_GAUSSIAN_NLL */
     int64_t targets_row;
     const int32_t *labels; /* instead of targets, for the sparse kind */
     const void *weights;   /* per row, or NULL for 1 */

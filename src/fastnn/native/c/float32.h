@@ -7,7 +7,7 @@
 #define REAL_POW powf
 #define REAL_ABS fabsf
 #define REAL_MAX FLT_MAX
-#define REAL_MIN FLT_MIN
+#define REAL_TINY FLT_MIN /* the smallest normal number */
 
 #define SIGN_FREE 0x7fffffff
 #define EXPONENT_MASK 0x7f800000

@@ -7,7 +7,7 @@
 #define REAL_POW pow
 #define REAL_ABS fabs
 #define REAL_MAX DBL_MAX
-#define REAL_MIN DBL_MIN
+#define REAL_TINY DBL_MIN /* the smallest normal number */
 
 #define SIGN_FREE 0x7fffffffffffffff
 #define EXPONENT_MASK 0x7ff0000000000000

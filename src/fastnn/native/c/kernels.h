@@ -81,6 +81,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
+#undef HALF_LOG_TWO_PI
 #undef DROPOUT_GROUPS
 #undef COUNT
 #undef ROWS_OF
@@ -117,7 +118,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_POW
 #undef REAL_ABS
 #undef REAL_MAX
-#undef REAL_MIN
+#undef REAL_TINY
 #undef SIGN_FREE
 #undef EXPONENT_MASK
 #undef EXPONENT_SHIFT

@@ -88,8 +88,21 @@ INLINE vec FN(log)(vec x) {
     return k * LN2_HIGH + FN(log_of_sum)(f, k * LN2_LOW) + (x - x);
 }
 
-/* log(1 + x) for 0 <= x <= 1. */
+/* log(1 + x) for -1/2 <= x <= 1. */
 INLINE vec FN(log1p)(vec x) { return FN(log_of_sum)(x, (vec){0}); }
+
+/* log(x) of every x but subnormal ones: NaN below zero. */
+INLINE vec FN(log_of_any)(vec x) {
+    const vec zero = {0}, infinity = FN(splat)(INFINITY);
+    const vec above = FN(select)(x == infinity, x, FN(log)(x));
+    return FN(select)(x > zero, above, FN(select)(x == zero, -infinity, FN(splat)(NAN)));
+}
+
+/* log(1 + x) for x >= 0, with what 1 + x lost by rounding. */
+INLINE vec FN(log1p_of_any)(vec x) {
+    const vec sum = 1 + x, lost = x - (sum - 1);
+    return FN(select)(x == FN(splat)(INFINITY), x, FN(log)(sum) + lost / sum);
+}
 
 /* e / (e + 2) with e = exp(2|x|) - 1. One product reduces 2|x|: where n is large enough for its
  * rounding to matter, tanh is too close to 1 to notice. */
