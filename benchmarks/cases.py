@@ -51,7 +51,10 @@ BACKWARD_SHAPES = (
     (4096, 784, 256),
 )
 
-FUNCTIONS = ("exponential", "tanh", "sigmoid", "gelu", "silu", "softplus")
+FUNCTIONS = (
+    *("exponential", "tanh", "sigmoid", "gelu", "silu", "softplus"),
+    *("elu", "mish", "log_sigmoid", "squareplus", "tanh_shrink"),
+)
 LENGTHS = (1_000, 100_000)
 
 LOSSES = (

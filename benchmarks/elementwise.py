@@ -39,6 +39,11 @@ EXACT: dict[str, Callable[[float], float]] = {
     "gelu": lambda x: x / 2 * math.erfc(-x / math.sqrt(2)),
     "silu": lambda x: x / (1 + math.exp(-x)),
     "softplus": lambda x: math.log1p(math.exp(x)),
+    "elu": lambda x: x if x > 0 else math.expm1(x),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
+    "log_sigmoid": lambda x: -math.log1p(math.exp(-x)),
+    "squareplus": lambda x: (x + math.sqrt(x * x + 4)) / 2,
+    "tanh_shrink": lambda x: x - math.tanh(x),
 }
 
 
@@ -50,7 +55,7 @@ def _fastnn_function(name: str) -> Function:
 
 def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
     """Return the ways that NumPy and SciPy have; they may use the memory of each other."""
-    scratch = np.empty_like(x)
+    scratch, negated = np.empty_like(x), np.empty_like(x)
 
     def logistic(x: np.ndarray, out: np.ndarray) -> None:
         np.negative(x, out=out)
@@ -86,7 +91,39 @@ def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
         np.maximum(x, 0, out=out)
         np.add(out, scratch, out=out)
 
-    erf, scipy_sigmoids = _scipy_functions()
+    def elu(x: np.ndarray, out: np.ndarray) -> None:
+        np.minimum(x, 0, out=scratch)
+        np.expm1(scratch, out=scratch)
+        np.maximum(x, 0, out=out)
+        np.add(out, scratch, out=out)
+
+    def mish(x: np.ndarray, out: np.ndarray) -> None:
+        np.exp(x, out=out)
+        np.log1p(out, out=out)
+        np.tanh(out, out=out)
+        np.multiply(out, x, out=out)
+
+    def minus(softplus: Function) -> Function:
+        def log_sigmoid(x: np.ndarray, out: np.ndarray) -> None:
+            np.negative(x, out=negated)
+            softplus(negated, out)
+            np.negative(out, out=out)
+
+        return log_sigmoid
+
+    def squareplus(x: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(x, x, out=out)
+        np.add(out, 4, out=out)
+        np.sqrt(out, out=out)
+        np.add(out, x, out=out)
+        np.multiply(out, 0.5, out=out)
+
+    def tanh_shrink(x: np.ndarray, out: np.ndarray) -> None:
+        np.tanh(x, out=out)
+        np.subtract(x, out, out=out)
+
+    erf, scipy_sigmoids, scipy_log_sigmoids = _scipy_functions()
+    softpluses: list[Function] = [softplus, lambda x, out: np.logaddexp(x, 0, out=out)]
     sigmoids = [logistic, by_tanh, *scipy_sigmoids]
     ways: dict[str, list[Function]] = {
         "exponential": [lambda x, out: np.exp(x, out=out)],
@@ -94,16 +131,28 @@ def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
         "sigmoid": sigmoids,
         "silu": [times_x(sigmoid) for sigmoid in sigmoids],
         "gelu": [gelu],
-        "softplus": [softplus, lambda x, out: np.logaddexp(x, 0, out=out)],
+        "softplus": softpluses,
+        "elu": [elu],
+        "mish": [mish],
+        "log_sigmoid": [*map(minus, softpluses), *scipy_log_sigmoids],
+        "squareplus": [squareplus],
+        "tanh_shrink": [tanh_shrink],
     }
     return ways[name]
 
 
-def _scipy_functions() -> tuple[Function, list[Function]]:
-    """Return the error function, by Python's if there is no SciPy, and SciPy's sigmoid if any."""
+def _scipy_functions() -> tuple[Function, list[Function], list[Function]]:
+    """Return the error function, by Python's if there is no SciPy, and SciPy's sigmoids if any.
+
+    They are lists of the sigmoid and of its logarithm.
+    """
     try:
         from scipy import special
     except ImportError:
         every = np.frompyfunc(math.erf, 1, 1)
-        return lambda x, out: np.copyto(out, every(x), casting="unsafe"), []
-    return lambda x, out: special.erf(x, out=out), [lambda x, out: special.expit(x, out=out)]
+        return lambda x, out: np.copyto(out, every(x), casting="unsafe"), [], []
+    return (
+        lambda x, out: special.erf(x, out=out),
+        [lambda x, out: special.expit(x, out=out)],
+        [lambda x, out: special.log_expit(x, out=out)],
+    )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 import fastnn
 from fastnn.native.dispatch import available_isas, use_isa
+
+os.environ["MPLBACKEND"] = "Agg"  # pictures are drawn without a screen
 
 
 @pytest.fixture(params=available_isas())
@@ -18,3 +23,10 @@ def isa(request):
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     fastnn.utils.set_random_seed(1234)
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")

@@ -263,6 +263,14 @@ class TestOwnActivation:
         class Renamed(ReLU):
             pass
 
+        class Named(LeakyReLU):
+            name = "named"
+
+            def forward(self, x):
+                return self.negative_slope * x
+
+        assert Named(0.25).get_config() == {"negative_slope": 0.25}
+        np.testing.assert_array_equal(Named(0.25)([4.0]), [1.0])
         assert not Doubled().builtin
         np.testing.assert_array_equal(Doubled()([-1.0, 1.0]), [0.0, 2.0])
         assert Renamed().builtin

@@ -20,6 +20,7 @@ from numeric import RTOL, numerical_gradient
 from fastnn import (
     activations,
     callbacks,
+    check_gradients,
     constraints,
     initializers,
     kernels,
@@ -27,6 +28,7 @@ from fastnn import (
     losses,
     metrics,
     optimizers,
+    plotting,
     regularizers,
     schedules,
 )
@@ -697,6 +699,21 @@ def test_gradient_through_the_whole_model(setup, engine):
     np.testing.assert_allclose(gradient, expected, rtol=RTOL, atol=1e-9)
 
 
+@pytest.mark.parametrize("setup", SMOOTH_SETUPS.values(), ids=list(SMOOTH_SETUPS))
+def test_a_model_can_be_checked_and_diagnosed_and_stays_as_it_is(setup):
+    model = setup.model()
+    x, y = setup.data()
+    before = model.get_weights()
+    assert check_gradients(model, x, y, elements=5).passed
+    diagnosis = model.diagnose(x, y)
+    assert np.isfinite(diagnosis.loss)
+    names = [layer.name for layer in diagnosis.layers]
+    assert names == [layer.name for layer in model.layers if layer.name in names]
+    assert {layer.name for layer in model.layers if layer.weights} <= set(names)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 # Ftrl makes the weights anew in each step, from all gradients so far.
 CONTINUING = {n: s for n, s in SETUPS.items() if not isinstance(s.optimizer, optimizers.Ftrl)}
 
@@ -755,6 +772,13 @@ class TestLayers:
             np.testing.assert_array_equal(got, want)
         with pytest.raises(ValueError, match="got"):
             layer.set_weights([*values, np.zeros(1)])
+
+    def test_it_can_be_drawn(self, case):
+        pytest.importorskip("matplotlib")
+        model = layer_setup(case).model()
+        for detail in ("auto", "blocks"):
+            assert plotting.network_diagram(model, detail=detail).texts
+        assert plotting.weight_histograms(model).patches
 
     def test_name_shape_and_trainable_are_part_of_the_config(self, case):
         if isinstance(case.layer, Input):

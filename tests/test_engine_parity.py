@@ -237,6 +237,16 @@ def make_reshaping(dtype):
     return Program(ops, 38, np.dtype(dtype))
 
 
+def test_ops_refuse_widths_that_are_not_theirs():
+    kernel, glu = Parameter("kernel", (6, 8)), activations.glu
+    with pytest.raises(ValueError, match="must have 6 inputs and 4 outputs, got 6 and 8"):
+        DenseOp(6, 8, kernel, None, glu)
+    with pytest.raises(ValueError, match="must have 6 inputs and 8 outputs, got 6 and 4"):
+        DenseOp(6, 4, kernel, None, activations.relu)
+    with pytest.raises(ValueError, match="must have 6 inputs and 3 outputs, got 6 and 6"):
+        ActivationOp(6, 6, glu)
+
+
 @pytest.mark.parametrize("dtype", FORWARD)
 @pytest.mark.parametrize("rows", [0, 1, 13, 97, 200])
 def test_forward_through_activations_that_change_the_width(isa, dtype, rows):

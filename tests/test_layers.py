@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import _naming, initializers, layers, regularizers
+from fastnn import _naming, activations, initializers, layers, regularizers
 from fastnn.engines import ENGINES
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Layer
+from fastnn.layers import (
+    ELU,
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Softmax,
+)
 from fastnn.models import Sequential
 from fastnn.program import ActivationOp, DenseOp, DropoutOp
 from fastnn.utils import set_random_seed
@@ -129,6 +140,70 @@ class TestActivation:
 
     def test_linear_is_nothing(self):
         assert Activation("linear").lower((None, 3)) == []
+
+    def test_of_another_width(self):
+        model = Sequential([Input((6,)), Dense(8), Activation("glu"), Activation("glu")])
+        assert [layer.output_shape for layer in model.layers] == [(None, 8), (None, 4), (None, 2)]
+        assert model.predict(np.ones((3, 6)), verbose=0).shape == (3, 2)
+        assert model.count_params() == 56
+
+    def test_that_refuses_the_width(self):
+        with pytest.raises(ValueError, match="must be even, got 5; make it 6"):
+            Dense(5, activation="glu")
+        with pytest.raises(ValueError, match="must be even, got 5; make it 6"):
+            Sequential([Input((5,)), Activation("glu")])
+
+
+class TestActivationsWithParameters:
+    def test_names_are_those_of_keras(self, fresh_names):
+        names = [layer.name for layer in (ReLU(), LeakyReLU(), ELU(), Softmax())]
+        assert names == ["re_lu", "leaky_re_lu", "elu", "softmax"]
+
+    def test_defaults_are_those_of_keras(self):
+        assert ReLU(name="a").get_config() == {
+            "name": "a",
+            "trainable": True,
+            "max_value": None,
+            "negative_slope": 0.0,
+            "threshold": 0.0,
+        }
+        assert LeakyReLU().negative_slope == 0.3
+        assert ELU().alpha == 1.0
+        assert Softmax().axis == -1
+
+    def test_values(self):
+        x = np.array([[-2.0, 0.5, 1.5, 9.0]])
+        cases = [
+            (ReLU(6.0, 0.5, 1.0), [-1.5, -0.25, 1.5, 6.0]),
+            (LeakyReLU(), [-0.6, 0.5, 1.5, 9.0]),
+            (ELU(2.0), [2 * np.expm1(-2.0), 0.5, 1.5, 9.0]),
+            (Softmax(), activations.softmax(x)[0]),
+        ]
+        for layer, expected in cases:
+            model = Sequential([Input((4,)), layer], dtype="float64")
+            np.testing.assert_allclose(model(x), [expected], rtol=1e-14)
+
+    def test_become_one_with_a_dense_layer(self):
+        model = Sequential([Input((3,)), Dense(2), LeakyReLU(0.5, name="slope")])
+        fused = Sequential([Input((3,)), Dense(2, activations.LeakyReLU(0.5))])
+        fused.set_weights(model.get_weights())
+        x = np.random.default_rng(0).normal(size=(5, 3))
+        np.testing.assert_array_equal(model.predict(x), fused.predict(x))
+
+    @pytest.mark.parametrize(
+        ("make_layer", "message"),
+        [
+            (lambda: ReLU(max_value=-1.0), "max_value must be"),
+            (lambda: ReLU(negative_slope=-0.1), "negative_slope must be"),
+            (lambda: ReLU(threshold=-1.0), "threshold must be"),
+            (lambda: LeakyReLU(-0.1), "negative_slope must be"),
+            (lambda: ELU(np.nan), "alpha must be"),
+            (lambda: Softmax(axis=0), "axis must be -1 or 1"),
+        ],
+    )
+    def test_out_of_range(self, make_layer, message):
+        with pytest.raises(ValueError, match=message):
+            make_layer()
 
 
 class TestDropout:

@@ -11,6 +11,9 @@ Built as in Keras, used with NumPy arrays::
     model.predict(x)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastnn import (
     activations,
     callbacks,
@@ -42,6 +45,10 @@ from fastnn.layers import Input
 from fastnn.models import Sequential
 from fastnn.perceptron import NotSeparableWarning, Perceptron
 
+if TYPE_CHECKING:
+    from fastnn import diagnosis, plotting
+    from fastnn._gradient_check import check_gradients
+
 __all__ = [
     "History",
     "Input",
@@ -52,8 +59,10 @@ __all__ = [
     "activations",
     "available_isas",
     "callbacks",
+    "check_gradients",
     "constraints",
     "datasets",
+    "diagnosis",
     "fit_many",
     "get_num_threads",
     "initializers",
@@ -63,6 +72,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "plotting",
     "reference",
     "regularizers",
     "set_num_threads",
@@ -71,3 +81,18 @@ __all__ = [
     "use_threads",
     "utils",
 ]
+
+_MODULES_ON_USE = ("diagnosis", "plotting")
+"""Modules that few programs need, and that are imported where one does."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES_ON_USE:
+        return import_module(f"fastnn.{name}")
+    if name == "check_gradients":
+        return import_module("fastnn._gradient_check").check_gradients
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -120,7 +120,7 @@ class Compiled:
         made = self._parameters == program.parameters
         buffers = 0 if made else self.optimizer.buffers
         check_memory(_needed(program, capacity, buffers), "training")
-        objective = Objective(self.loss, _head(self.loss, program), self.metrics)
+        objective = Objective(self.loss, head_of(self.loss, program), self.metrics)
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
     def cached_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
@@ -162,7 +162,7 @@ def _check_names(chosen: Sequence[Metric]) -> None:
             )
 
 
-def _head(loss: Loss, program: Program) -> str | None:
+def head_of(loss: Loss, program: Program) -> str | None:
     """Return the activation of the program's last op, if it fuses with `loss`."""
     last = program.ops[-1] if program.ops else None
     if not isinstance(last, DenseOp | ActivationOp):

@@ -100,14 +100,14 @@ class BuiltinActivation(ActivationFunction):
     def __init__(self) -> None:
         pass
 
-    def _keep(self, **numbers: float | None) -> None:
+    def _keep(self, kernel: str, **numbers: float | None) -> None:
         """Keep the arguments as attributes and, where they are no defaults, as `options`.
 
-        None stands for what the kernels take by default.
+        They are options of this `kernel`; None stands for what it takes by default.
         """
         options = {}
         for name, value in numbers.items():
-            default, interval = ACTIVATION_OPTIONS[self.name][name]
+            default, interval = ACTIVATION_OPTIONS[kernel][name]
             number = None if value is None else real(value, name, interval)
             object.__setattr__(self, name, number)
             if number is not None and number != default:
@@ -255,7 +255,7 @@ class ReLU(BuiltinActivation):
         max_value: float | None = None,
         threshold: float = 0.0,
     ) -> None:
-        self._keep(negative_slope=negative_slope, max_value=max_value, threshold=threshold)
+        self._keep("relu", negative_slope=negative_slope, max_value=max_value, threshold=threshold)
 
 
 class LeakyReLU(BuiltinActivation):
@@ -281,7 +281,7 @@ class LeakyReLU(BuiltinActivation):
     negative_slope: float
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self._keep(negative_slope=negative_slope)
+        self._keep("leaky_relu", negative_slope=negative_slope)
 
 
 class ELU(BuiltinActivation):
@@ -306,7 +306,7 @@ class ELU(BuiltinActivation):
     alpha: float
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self._keep(alpha=alpha)
+        self._keep("elu", alpha=alpha)
 
 
 class SELU(BuiltinActivation):
@@ -483,7 +483,7 @@ class CELU(BuiltinActivation):
     alpha: float
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self._keep(alpha=alpha)
+        self._keep("celu", alpha=alpha)
 
 
 class Mish(BuiltinActivation):
@@ -536,7 +536,7 @@ class Squareplus(BuiltinActivation):
     b: float
 
     def __init__(self, b: float = 4.0) -> None:
-        self._keep(b=b)
+        self._keep("squareplus", b=b)
 
 
 class TanhShrink(BuiltinActivation):
@@ -569,7 +569,7 @@ class SoftShrink(BuiltinActivation):
     threshold: float
 
     def __init__(self, threshold: float = 0.5) -> None:
-        self._keep(threshold=threshold)
+        self._keep("soft_shrink", threshold=threshold)
 
 
 class HardShrink(BuiltinActivation):
@@ -590,7 +590,7 @@ class HardShrink(BuiltinActivation):
     threshold: float
 
     def __init__(self, threshold: float = 0.5) -> None:
-        self._keep(threshold=threshold)
+        self._keep("hard_shrink", threshold=threshold)
 
 
 class Threshold(BuiltinActivation):
@@ -612,7 +612,7 @@ class Threshold(BuiltinActivation):
     default_value: float
 
     def __init__(self, threshold: float = 0.0, default_value: float = 0.0) -> None:
-        self._keep(threshold=threshold, default_value=default_value)
+        self._keep("threshold", threshold=threshold, default_value=default_value)
 
 
 class SparsePlus(BuiltinActivation):
@@ -678,7 +678,8 @@ class LogSoftmax(BuiltinActivation):
 class Sparsemax(BuiltinActivation):
     """``y = max(x - t, 0)`` along the last axis, where t is such that the sum is 1.
 
-    It is the point of the simplex next to x: like softmax, but with true zeros.
+    It is the point of the simplex next to x: like softmax, but with true zeros. (Keras 3.15 takes
+    another t, with which the sum is not 1.)
 
     References
     ----------
@@ -819,7 +820,7 @@ def get(identifier: Any) -> ActivationFunction:
     >>> get("rleu")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: Unknown activation 'rleu'. Did you mean 'relu' or 'elu'? Known: 'celu', ...
+    ValueError: Unknown activation 'rleu'. Did you mean 'relu' or 'relu6'? Known: ...
     """
     return linear if identifier is None else _registry.get(identifier)
 

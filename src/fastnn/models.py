@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
     from fastnn.callbacks import Callback
+    from fastnn.diagnosis import Diagnosis
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
     from fastnn.optimizers import Optimizer
@@ -810,6 +811,64 @@ class Sequential(FastCall):
         trainer = compiled.trainer(engine, program, size)
         loop = _training.Loop(self, trainer, compiled.metrics, callbacks)
         return loop.evaluate(data, size)
+
+    def diagnose(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Diagnosis:
+        """Look at how signals and gradients fare in this model, and say what is conspicuous.
+
+        All rows go forward and back once, as in the first training step (dropout is active), in
+        float64, through a copy of the model; the model stays as it is. A few hundred rows are
+        enough.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        Diagnosis
+            Print it to read it. Its ``layers`` have the figures of each layer, its ``findings``
+            say in words what is conspicuous:
+
+            - vanishing or exploding gradients: those of a layer's outputs are, in the mean of
+              their sizes, less than 1e-3 or more than 1e3 times those of the last layer;
+            - dead units: 40 per cent or more of a layer's units are off on every row, as a ReLU
+              is whose input is never positive;
+            - saturation: half of a hidden layer's outputs or more are within a hundredth of the
+              bounds of their sigmoid, tanh or the like.
+
+            `fastnn.plotting.gradient_flow` and `fastnn.plotting.dead_units` draw it.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError, MemoryError
+            As in `evaluate`; ValueError also if an activation has no gradient.
+
+        References
+        ----------
+        X. Glorot and Y. Bengio (2010). Understanding the difficulty of training deep feedforward
+        neural networks. AISTATS, 249-256.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> from fastnn.layers import Dense
+        >>> fastnn.utils.set_random_seed(0)
+        >>> x, y = np.random.default_rng(0).normal(size=(50, 4)), np.zeros(50)
+        >>> model = Sequential([Dense(8, "relu", input_dim=4, name="hidden"), Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> model.diagnose(x, y).findings
+        ()
+        >>> model.layers[0].bias = np.repeat([-100.0, 0.0], 4)
+        >>> model.diagnose(x, y).findings[0]  # doctest: +ELLIPSIS
+        'hidden: 50% of units are dead on these data; try leaky_relu, elu or he_normal, ...'
+        """
+        from fastnn.diagnosis import diagnose
+
+        return diagnose(self, x, y, sample_weight)
 
     # Predicting
 

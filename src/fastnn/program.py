@@ -208,6 +208,10 @@ class DenseOp:
     bias: Parameter | None
     activation: ActivationFunction
 
+    def __post_init__(self) -> None:
+        inputs, units = self.kernel.shape
+        _check_widths(self, inputs, self.activation.output_width(units))
+
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         return (self.kernel,) if self.bias is None else (self.kernel, self.bias)
@@ -221,6 +225,9 @@ class ActivationOp:
     outputs: int
     activation: ActivationFunction
     parameters: tuple[Parameter, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_widths(self, self.inputs, self.activation.output_width(self.inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +325,15 @@ WHOLE_BATCH = frozenset({"batch_normalization"})
 def training_only(op: Op) -> bool:
     """Whether `op` passes on its input unchanged in inference."""
     return isinstance(op, DropoutOp) or (isinstance(op, LayerOp) and op.kernel in TRAINING_ONLY)
+
+
+def _check_widths(op: DenseOp | ActivationOp, inputs: int, outputs: int) -> None:
+    """Raise if an op claims other widths than those that engines would find."""
+    if (op.inputs, op.outputs) != (inputs, outputs):
+        raise ValueError(
+            f"{type(op).__name__} with {op.activation!r} must have {inputs} inputs and {outputs} "
+            f"outputs, got {op.inputs} and {op.outputs}"
+        )
 
 
 class Program:

@@ -56,7 +56,10 @@ class ReLU(ParametricActivation):
         **options: Any,
     ) -> None:
         slope = real(negative_slope, "negative_slope", "[0, inf)")
-        super().__init__(activations.ReLU(slope, max_value, threshold), **options)
+        relu = activations.ReLU(slope, max_value, threshold)
+        self.max_value, self.negative_slope = relu.max_value, relu.negative_slope
+        self.threshold = relu.threshold
+        super().__init__(relu, **options)
 
 
 class LeakyReLU(ParametricActivation):
@@ -77,8 +80,8 @@ class LeakyReLU(ParametricActivation):
     """
 
     def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
-        slope = real(negative_slope, "negative_slope", "[0, inf)")
-        super().__init__(activations.LeakyReLU(slope), **options)
+        self.negative_slope = real(negative_slope, "negative_slope", "[0, inf)")
+        super().__init__(activations.LeakyReLU(self.negative_slope), **options)
 
 
 class ELU(ParametricActivation):
@@ -97,7 +100,9 @@ class ELU(ParametricActivation):
     """
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
-        super().__init__(activations.ELU(alpha), **options)
+        elu = activations.ELU(alpha)
+        self.alpha = elu.alpha
+        super().__init__(elu, **options)
 
 
 class Softmax(ParametricActivation):

@@ -106,6 +106,32 @@ class Record:
     y: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One way forward and back through a program, as in a training step.
+
+    Attributes
+    ----------
+    records : list of Record
+        In the order of the ops.
+    scores : ndarray
+        What the loss is taken of: the output, or the logits where the last op's activation is
+        fused with the loss.
+    score_gradient : ndarray
+        Gradient of the batch's loss with respect to `scores`.
+    output_gradients : list of ndarray
+        Those with respect to the output of each op; for the last one `score_gradient`.
+    gradients : dict of Parameter to ndarray
+        Those of loss and penalties, for the trainable parameters.
+    """
+
+    records: list[Record]
+    scores: np.ndarray
+    score_gradient: np.ndarray
+    output_gradients: list[np.ndarray]
+    gradients: Gradients
+
+
 class ReferenceTrainer:
     """Runs training and evaluation steps in NumPy; see `fastnn.program.Trainer`."""
 
@@ -180,12 +206,31 @@ class ReferenceTrainer:
     def gradient(self, data: Dataset, out: np.ndarray) -> None:
         """Write the gradient of the loss over `data` to `out`; see `fastnn.program.Trainer`."""
         with self._rolled_back_on_error():
-            records = run_forward(self.program.ops, data.x, step=self.state.iterations)
+            records = self._step_forward(data)
             self._count(data, records)
-            gradients = self._gradients(data, records)
+            gradients = self._trace_back(data, records).gradients
         out[...] = 0.0
         for parameter, gradient in gradients.items():
             self.program.layout.view(out, parameter)[...] = gradient
+
+    # To look at a step without taking it
+
+    def trace(self, batch: Dataset) -> Trace:
+        """Go forward and back over `batch` as the next training step would; change nothing."""
+        return self._trace_back(batch, self._step_forward(batch))
+
+    def batch_loss(self, batch: Dataset) -> float:
+        """Return the loss that the next training step would have, penalties included."""
+        records = self._step_forward(batch)
+        loss = self.loss_of(batch, self._scores(batch, records)) + self._penalty()
+        return loss + activity_penalties(records) / len(batch)
+
+    def loss_of(self, batch: Dataset, scores: np.ndarray) -> float:
+        """Return the mean weighted loss of `scores`: outputs, or logits of a fused head."""
+        return total(self._loss_values(batch, scores), batch.weights) / len(batch)
+
+    def _step_forward(self, batch: Dataset) -> list[Record]:
+        return run_forward(self.program.ops, batch.x, step=self.state.iterations)
 
     def _batches(
         self, data: Dataset, order: np.ndarray | None, batch_size: int, first: int
@@ -203,9 +248,9 @@ class ReferenceTrainer:
             yield Dataset(data.x[rows], data.y[rows], weights)
 
     def _train_step(self, batch: Dataset, values: Sequence[float]) -> None:
-        records = run_forward(self.program.ops, batch.x, step=self.state.iterations)
+        records = self._step_forward(batch)
         self._count(batch, records)
-        self._update(self._gradients(batch, records), values)
+        self._update(self._trace_back(batch, records).gradients, values)
         self._constrain()
         self._renew_statistics(records)
         self._touch()
@@ -234,11 +279,7 @@ class ReferenceTrainer:
         sums = np.zeros_like(self.totals)
         values = self._loss_values(batch, self._scores(batch, records))
         sums[0] = total(values, batch.weights) + len(batch) * self._penalty()
-        sums[0] += sum(
-            activity_penalty(record.x, **record.op.options)
-            for record in records
-            if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
-        )
+        sums[0] += activity_penalties(records)
         predictions = records[-1].y if records else batch.x
         # Where a loss takes several outputs for each target, metrics see the first of them.
         if batch.y.ndim == 2:
@@ -292,18 +333,21 @@ class ReferenceTrainer:
 
     # Gradients
 
-    def _gradients(self, batch: Dataset, records: Sequence[Record]) -> Gradients:
-        """Return the gradients of loss and penalties for the trainable parameters."""
-        grad = self._loss_gradient(batch, self._scores(batch, records))
+    def _trace_back(self, batch: Dataset, records: list[Record]) -> Trace:
+        """Return the gradients of loss and penalties on the way back through `records`."""
+        scores = self._scores(batch, records)
+        grad = score_gradient = self._loss_gradient(batch, scores)
+        output_gradients: list[np.ndarray] = []
         gradients: Gradients = {}
         held: list[np.ndarray] = []
         for record in reversed(records):
+            output_gradients.append(grad)
             fused = self.objective.head is not None and record is records[-1]
             grad = run_backward(record, grad, fused, self.state.iterations, gradients, held)
         gradients = {p: gradients[p] for p in self.trainable}
         for parameter, gradient in gradients.items():
             add_penalty_gradient(parameter, gradient)
-        return gradients
+        return Trace(records, scores, score_gradient, output_gradients[::-1], gradients)
 
     def _update(self, gradients: Gradients, values: Sequence[float]) -> None:
         """Take the optimizer's step."""
@@ -385,6 +429,15 @@ def run_layer(op: Op, x: np.ndarray, step: int | None, branches: list[np.ndarray
         return dropout(x, op.rate, op.seed, step)
     assert isinstance(op, LayerOp)
     return layer_forward(op.kernel, x, *weight_arrays(op), **layer_options(op, step))
+
+
+def activity_penalties(records: Sequence[Record]) -> float:
+    """Return the sum of the penalties on activations over the rows of a batch."""
+    return sum(
+        activity_penalty(record.x, **record.op.options)
+        for record in records
+        if isinstance(record.op, LayerOp) and record.op.kernel == "activity_regularization"
+    )
 
 
 def weight_arrays(op: LayerOp) -> list[np.ndarray | None]:

@@ -134,18 +134,26 @@ INLINE vec FN(log_sigmoid)(vec x) {
     return FN(at_most)(x, 0) - FN(log1p)(FN(exp)(-FN(abs)(x)));
 }
 
-/* x tanh(softplus(x)). With a = exp(-|x|) it is x (1 - c), c = 2 a^2 / (2 a^2 + 2 a + 1), from zero
- * up and x a (1 - c), c = a (a + 1) / (a (a + 2) + 2), below, where the product with a comes last,
- * as in silu. So what c lost by rounding counts for less than half. */
+/* x tanh(softplus(x)). With a = exp(-|x|) it is x (1 - c), c = 2 a^2 / (2 (a^2 + a) + 1), from zero
+ * up and x a (1 - c), c = (a^2 + a) / ((a^2 + 2 a) + 2), below, where the product with a comes last,
+ * as in silu. What the three sums lost by rounding is put right in c, for which one digit of the
+ * reciprocal of its denominator, 4 or 5 where c matters most, is enough. */
 INLINE vec FN(mish)(vec x) {
     x = FN(at_least)(x, EXP_LOWEST);
     vec n;
     const vec s = FN(small_expm1)(FN(reduce)(FN(at_least)(-FN(abs)(x), EXP_LOWEST), &n));
-    const vec a = FN(scaled)(FN(splat)(1), s, n), product = a * (a + 1);
+    const vec a = FN(scaled)(FN(splat)(1), s, n), twice = 2 * a, square = a * a;
     const ivec below = x < (vec){0};
-    const vec numerator = FN(select)(below, product, 2 * a * a);
-    const vec c = numerator / FN(select)(below, product + a + 2, 2 * product + 1);
-    return FN(select)(below, FN(scaled)(x, s - (c + s * c), n), x - FN(at_most)(x, REAL_MAX) * c);
+    const vec product = a + square, lost = square - (product - a);
+    const vec numerator = FN(select)(below, product, 2 * square);
+    const vec base = FN(select)(below, FN(splat)(2), FN(splat)(1));
+    const vec rest = FN(select)(below, twice + square, 2 * product);
+    const vec lost_rest = FN(select)(below, square - (rest - twice), 2 * lost);
+    const vec sum = base + rest, lost_sum = lost_rest + (rest - (sum - base));
+    const vec c = numerator / sum;
+    const vec more = (REAL)0.21 * (FN(where)(below, lost) - c * lost_sum);
+    return FN(select)(below, FN(scaled)(x, s - (c + (c * s + more)), n),
+                      x - FN(at_most)(x, REAL_MAX) * (c + more));
 }
 
 /* x - tanh(x): near zero, where the two are almost the same, x^3 / (3 + x^2 + w), with w as in the
@@ -157,11 +165,13 @@ INLINE vec FN(tanh_shrink)(vec x) {
     const vec leading = (vec)((ivec)b & LEADING_HALF);
     const vec lost_square = (b - leading) * (b + leading) - (square - leading * leading);
     const vec r = square + square * FN(polynomial)(c, COUNT(c), square);
-    const vec sum = 3 + r, lost = r - (sum - 3), quotient = square / sum;
+    const vec sum = 3 + r, lost = r - (sum - 3);
+    const ivec is_near = a < FN(splat)(TANH_SHRINK_NEAR);
+    const vec quotient = FN(select)(is_near, square, FN(splat)(2)) /
+                         FN(select)(is_near, sum, FN(exp)(2 * a) + 1);
     const vec mended = (lost_square - quotient * lost) * ((REAL)0.32 - (REAL)0.056 * r);
-    const vec near = x * (quotient + mended);
-    const vec far = (a - 1) + 2 / (FN(exp)(2 * a) + 1);
-    return FN(select)(a < FN(splat)(TANH_SHRINK_NEAR), near, FN(with_sign)(far, x));
+    const vec far = FN(with_sign)((a - 1) + quotient, x);
+    return FN(select)(is_near, x * (quotient + mended), far);
 }
 
 /* a P(X > a) of the standard normal distribution for 0 <= a <= GELU_HIGHEST; *density is its
