@@ -354,6 +354,13 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         optimizers.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-8, weight_decay=0.1),
         optimizers.AdamW(0.01, weight_decay=0.01, global_clipnorm=3.0),
         optimizers.Adam(schedules.CosineDecay(0.1, 100)),
+        optimizers.Adam(0.01, amsgrad=True, use_ema=True, ema_momentum=0.5),
+        optimizers.RMSprop(0.01, centered=True),
+        optimizers.Adadelta(2.0, rho=0.9),
+        optimizers.Adamax(0.01, beta_1=0.8, clipnorm=2.0),
+        optimizers.Nadam(0.01, beta_2=0.99),
+        optimizers.Ftrl(0.1, initial_accumulator_value=0.01, l2_regularization_strength=0.01),
+        optimizers.Lion(0.01, weight_decay=0.1),
     ],
     regularizers: [
         regularizers.L1(0.1),
@@ -380,6 +387,9 @@ EXAMPLES: dict[ModuleType, list[Any]] = {
         schedules.OneCycle(0.1, 6, 0.5, "linear", 5.0, 10.0, three_phase=True),
     ],
 }
+FULL_BATCH = [optimizers.LBFGS(history_size=5, tolerance_grad=1e-6)]
+"""Optimizers that go by all data at once, with tests of their own."""
+
 CALLBACKS: dict[type, Callable[..., callbacks.Callback]] = {
     callbacks.History: lambda folder: callbacks.History(),
     callbacks.ProgressBar: lambda folder: callbacks.ProgressBar(),
@@ -441,7 +451,8 @@ def each(kind: ModuleType) -> Any:
 
 @pytest.mark.parametrize("module", [*EXAMPLES, callbacks], ids=lambda module: module.__name__)
 def test_everything_is_held_to_the_contract(module):
-    covered = {type(example) for example in EXAMPLES.get(module, [])} | set(CALLBACKS)
+    covered = {type(example) for example in [*EXAMPLES.get(module, []), *FULL_BATCH]}
+    covered |= set(CALLBACKS)
     missing = sorted(cls.__name__ for cls in public_classes(module) - covered)
     assert not missing, (
         f"{module.__name__} has {', '.join(missing)} without an example in tests/test_contract.py: "
@@ -459,6 +470,7 @@ def test_a_class_without_example_is_noticed():
 # Configuration and names
 
 OBJECTS = [(module, example) for module, examples in EXAMPLES.items() for example in examples]
+OBJECTS += [(optimizers, example) for example in FULL_BATCH]
 MADE_OF_FUNCTIONS = (metrics.MeanMetricWrapper,)
 OF_VALUES = (metrics.Mean, metrics.Sum)
 DESCRIBED = [
@@ -703,8 +715,12 @@ def test_a_model_can_be_checked_and_diagnosed_and_stays_as_it_is(setup):
         np.testing.assert_array_equal(old, new)
 
 
+# Ftrl makes the weights anew in each step, from all gradients so far.
+CONTINUING = {n: s for n, s in SETUPS.items() if not isinstance(s.optimizer, optimizers.Ftrl)}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("setup", SETUPS.values(), ids=list(SETUPS))
+@pytest.mark.parametrize("setup", CONTINUING.values(), ids=list(CONTINUING))
 def test_no_gradient_no_change(setup, engine):
     """Samples of weight 0 send nothing backwards; what then moves weights is decay alone."""
     model = setup.model(engine=engine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import activations, losses, metrics, optimizers, regularizers
+from fastnn import activations, constraints, losses, metrics, optimizers, regularizers
 from fastnn._checks import ACTIVATIONS
 from fastnn.native.engine import NativeEngine
 from fastnn.program import (
@@ -68,7 +68,7 @@ def train(engine, make, data, loss, head, optimizer, batch_size, ordered=True, n
     """Train for two epochs; return parameters, slots, totals of training and of evaluation."""
     program = make()
     rule = optimizer.rule()
-    state = OptimizerState(program.layout, optimizer.slot_values)
+    state = optimizer.state = optimizer.new_state(program.layout)
     counted = tuple(metrics.get(name, loss=loss, outputs=program.outputs) for name in names)
     trainer = engine(program).trainer(Objective(loss, head, counted), rule, state, batch_size)
     rng = np.random.default_rng(1)
@@ -80,7 +80,7 @@ def train(engine, make, data, loss, head, optimizer, batch_size, ordered=True, n
     trained = trainer.totals.copy(), trainer.rows
     trainer.reset()
     assert trainer.evaluate(data, batch_size, 0, 60.0) == steps
-    results = [p.value.copy() for p in program.parameters] + [s.copy() for s in state.slots]
+    results = [p.value.copy() for p in program.parameters] + [s.copy() for s in state.buffers]
     python_metrics = [m.result() for m in counted if m.kernel is None]
     return results, [*trained, trainer.totals.copy(), trainer.rows, python_metrics]
 
@@ -348,11 +348,49 @@ OPTIMIZERS = [
     optimizers.Adam(0.01, clipvalue=0.01),
     optimizers.AdamW(0.01, global_clipnorm=0.1),
     optimizers.Adam(optimizers.schedules.ExponentialDecay(0.02, 3, 0.5)),
+    optimizers.Adam(0.01, amsgrad=True),
+    optimizers.RMSprop(0.01, centered=True, epsilon=1e-3),
+    optimizers.RMSprop(0.01, momentum=0.5, centered=True, epsilon=1e-3),
+    optimizers.Adadelta(2.0, weight_decay=0.01),
+    optimizers.Adamax(0.01, clipnorm=0.1),
+    optimizers.Nadam(0.01, clipvalue=0.01),
+    optimizers.Ftrl(0.1, l1_regularization_strength=1e-3, beta=0.1),
+    optimizers.Lion(0.001, weight_decay=0.1),
+    optimizers.SGD(0.05, use_ema=True, ema_momentum=0.7),
+    optimizers.Adam(0.01, use_ema=True, ema_momentum=0.7, ema_overwrite_frequency=2),
+    optimizers.Nadam(0.01, gradient_accumulation_steps=3, global_clipnorm=0.1),
+    optimizers.AdamW(
+        optimizers.schedules.ExponentialDecay(0.02, 3, 0.5),
+        gradient_accumulation_steps=2,
+        use_ema=True,
+        ema_momentum=0.7,
+        ema_overwrite_frequency=2,
+    ),
+]
+
+
+class Heavy(optimizers.Optimizer):
+    """Momentum written by a user, with the number of the step in it."""
+
+    @property
+    def slot_values(self):
+        return (0.0,)
+
+    def update_step(self, gradient, variable, learning_rate, velocity):
+        velocity *= 0.9 - 0.1 / (1 + self.iterations)
+        velocity -= learning_rate * gradient
+        variable += velocity
+
+
+OWN = [
+    Heavy(0.05),
+    Heavy(0.05, weight_decay=0.1, clipnorm=0.1, use_ema=True, ema_momentum=0.7),
+    Heavy(0.05, gradient_accumulation_steps=3),
 ]
 
 
 @pytest.mark.parametrize("dtype", TRAINED)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *OWN], ids=repr)
 def test_training_with_every_optimizer(isa, dtype, optimizer):
     data = make_data(np.random.default_rng(7), 60, 8, 5, dtype, "labels", weighted=True)
     assert_same_training(
@@ -519,10 +557,29 @@ class Raises(Cube):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_error_in_python_code_leaves_the_last_finished_step(engine):
-    program = make_program((4, 7, 1), "float64", (Raises(), "linear"))
+    check_that_nothing_changes(engine, (Raises(), "linear"), optimizers.Adam(0.01))
+
+
+class RaisesInTheSecondArray(Heavy):
+    def update_step(self, gradient, variable, learning_rate, velocity):
+        super().update_step(gradient, variable, learning_rate, velocity)
+        if variable.ndim == 1:
+            raise ArithmeticError("no gradient today")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "use_ema": True}])
+def test_an_error_in_a_step_written_in_python_leaves_the_last_finished_one(engine, options):
+    optimizer = RaisesInTheSecondArray(0.05, **options)
+    check_that_nothing_changes(engine, ("tanh", "linear"), optimizer)
+
+
+def check_that_nothing_changes(engine, names, optimizer):
+    """A training step raises ArithmeticError, and leaves all as it was."""
+    program = make_program((4, 7, 1), "float64", names)
     before = [p.value.copy() for p in program.parameters]
-    optimizer = optimizers.Adam(0.01)
-    state = OptimizerState(program.layout, optimizer.slot_values)
+    state = optimizer.state = optimizer.new_state(program.layout)
+    kept = [buffer.copy() for buffer in state.buffers]
     objective = Objective(losses.get("mse"), None, ())
     trainer = engine(program).trainer(objective, optimizer.rule(), state, 8)
     data = make_data(np.random.default_rng(11), 30, 4, 1, "float64", "real")
@@ -532,3 +589,128 @@ def test_an_error_in_python_code_leaves_the_last_finished_step(engine):
     assert trainer.rows == 0
     for p, value in zip(program.parameters, before, strict=True):
         np.testing.assert_array_equal(p.value, value)
+    for buffer, value in zip(state.buffers, kept, strict=True):
+        np.testing.assert_array_equal(buffer, value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_error_after_accumulation_keeps_what_was_accumulated(engine):
+    program = make_program((4, 7, 1), "float64", ("tanh", "linear"))
+    optimizer = RaisesInTheSecondArray(0.05, gradient_accumulation_steps=2)
+    state = optimizer.state = optimizer.new_state(program.layout)
+    objective = Objective(losses.get("mse"), None, ())
+    trainer = engine(program).trainer(objective, optimizer.rule(), state, 8)
+    data = make_data(np.random.default_rng(11), 16, 4, 1, "float64", "real")
+    rows = optimizer.hyperparameters(0, 2)
+    assert trainer.train(data, None, 8, 0, rows[:1], 60.0) == 1
+    sums = state.accumulated.copy()
+    assert sums.any()
+    with pytest.raises(ArithmeticError):
+        trainer.train(data, None, 8, 1, rows[1:], 60.0)
+    assert state.iterations == 1
+    np.testing.assert_array_equal(state.accumulated, sums)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("use_ema", True), ("gradient_accumulation_steps", 2)]
+)
+def test_a_state_that_lacks_something_is_refused(engine, attribute, value):
+    program = make_program((4, 1), "float64", ("linear",))
+    optimizer = optimizers.Adam(0.01)
+    state = optimizer.new_state(program.layout)
+    setattr(optimizer, attribute, value)
+    objective = Objective(losses.get("mse"), None, ())
+    with pytest.raises(ValueError, match="compile the model again"):
+        engine(program).trainer(objective, optimizer.rule(), state, 8)
+
+
+class Slotless(optimizers.Adam):
+    slot_values = ()
+
+
+class Misnamed(optimizers.Adam):
+    arguments = ("learning_rate",)
+
+
+def test_declarations_that_do_not_fit_the_kernel_are_refused():
+    program = make_program((4, 1), "float64", ("linear",))
+    objective = Objective(losses.get("mse"), None, ())
+    for cls, message in ((Slotless, "2 to 3 slots"), (Misnamed, "must have the arguments")):
+        state = cls().new_state(program.layout)
+        with pytest.raises(ValueError, match=message):
+            NativeEngine(program).trainer(objective, cls().rule(), state, 8)
+
+
+def test_hyperparameters_of_another_shape_or_type_are_refused():
+    program = make_program((4, 1), "float64", ("linear",))
+    optimizer = optimizers.Adam(0.01)
+    state = optimizer.new_state(program.layout)
+    objective = Objective(losses.get("mse"), None, ())
+    trainer = NativeEngine(program).trainer(objective, optimizer.rule(), state, 8)
+    data = make_data(np.random.default_rng(11), 30, 4, 1, "float64", "real")
+    rows = optimizer.hyperparameters(0, 4)
+    for wrong in (rows[:, :3], rows[0], rows.astype(np.float32), rows[:, ::-1]):
+        with pytest.raises(ValueError, match="hyperparameters must be"):
+            trainer.train(data, None, 8, 0, wrong, 60.0)
+    assert state.iterations == 0
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradient_of_all_data(isa, dtype, frozen):
+    def make():
+        program = make_program(
+            (8, 23, 5), dtype, ("tanh", "softmax"), regularizer=regularizers.L2()
+        )
+        program.parameters[2].trainable = not frozen
+        return program
+
+    data = make_data(np.random.default_rng(7), 700, 8, 5, dtype, "labels", weighted=True)
+    loss = losses.get("sparse_categorical_crossentropy")
+    counted = (metrics.get("accuracy", loss=loss, outputs=5),)
+    results = []
+    for engine in ENGINES:
+        program = make()
+        before = [p.value.copy() for p in program.parameters]
+        rule = optimizers.LBFGS().rule()
+        state = OptimizerState(program.layout, ())
+        trainer = engine(program).trainer(Objective(loss, "softmax", counted), rule, state, 700)
+        out = np.full_like(program.layout.zeros(), np.nan)
+        trainer.gradient(data, out)
+        assert (trainer.rows, state.iterations) == (700, 0)
+        for p, value in zip(program.parameters, before, strict=True):
+            np.testing.assert_array_equal(p.value, value)
+        assert program.layout.view(out, program.parameters[2]).any() != frozen
+        results.append([out, trainer.totals.copy()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=TRAINED[dtype], atol=TRAINED[dtype])
+
+
+class FailsWhenAsked(constraints.Constraint):
+    failing = False
+
+    def __call__(self, w):
+        if self.failing:
+            raise ArithmeticError("no more")
+        return w
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_constraint_that_raises_keeps_sums_and_averages(engine):
+    program = make_program((4, 7, 1), "float64", ("tanh", "linear"))
+    constraint = program.parameters[2].constraint = FailsWhenAsked()
+    optimizer = optimizers.Adam(0.05, gradient_accumulation_steps=2, use_ema=True)
+    state = optimizer.new_state(program.layout)
+    objective = Objective(losses.get("mse"), None, ())
+    trainer = engine(program).trainer(objective, optimizer.rule(), state, 8)
+    data = make_data(np.random.default_rng(11), 16, 4, 1, "float64", "real")
+    rows = optimizer.hyperparameters(0, 2)
+    assert trainer.train(data, None, 8, 0, rows[:1], 60.0) == 1
+    kept = [array.copy() for array in [*state.buffers, *(p.value for p in program.parameters)]]
+    constraint.failing = True
+    with pytest.raises(ArithmeticError, match="no more"):
+        trainer.train(data, None, 8, 1, rows[1:], 60.0)
+    now = [*state.buffers, *(p.value for p in program.parameters)]
+    for array, value in zip(now, kept, strict=True):
+        np.testing.assert_array_equal(array, value)

@@ -25,6 +25,7 @@ FINDINGS = {
     "own_callback": r"0\.95 is reached",
     "own_layer": r"all \d+ gradients compared are right[^\n]*\naccuracy [^\n]* (0\.9[5-9]|1\.0)",
     "own_loss": r"Cauchy +y = (1\.9|2\.0)\d\d x \+ -(0\.9|1\.0)\d\d\nall \d+ gradients .* right",
+    "own_optimizer": r"test accuracy 0\.9[5-9][^$]*engines: (0\.0e\+00|\d\.\de-(0[7-9]|1\d))",
     "own_schedule": r"learning rate triangles [^\n]* test accuracy 0\.9[5-9]",
     "recurrent": r"forward after 100 [^\n]* [45]\d\.\d% right\nrecurrent +after [^\n]* (9\d|100)",
     "softmax_classes": r"accuracy on 30 flowers not trained on: (0\.[89]|1\.0)",

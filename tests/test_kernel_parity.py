@@ -349,6 +349,21 @@ UPDATES = [
     ("adagrad", 1, {}),
     ("adam", 2, {"step": 1}),
     ("adam", 2, {"step": 1000, "beta_1": 0.8}),
+    ("adam", 3, {"step": 3}),
+    ("rmsprop", 3, {"rho": 0.8, "epsilon": 1.0, "momentum": 0.9}),
+    ("adadelta", 2, {}),
+    ("adadelta", 2, {"rho": 0.7, "epsilon": 0.01}),
+    ("adamax", 2, {"step": 1}),
+    ("adamax", 2, {"step": 1000, "beta_1": 0.8, "beta_2": 0.7}),
+    ("nadam", 2, {"step": 1, "momentum_product": 0.468}),
+    ("nadam", 2, {"step": 1000, "beta_1": 0.8, "momentum_product": 0.0}),
+    ("ftrl", 2, {}),
+    ("ftrl", 2, {"l1_regularization_strength": 0.4, "l2_regularization_strength": 0.2}),
+    ("ftrl", 2, {"beta": 0.3, "l2_shrinkage_regularization_strength": 0.1}),
+    ("ftrl", 2, {"learning_rate_power": -0.7}),
+    ("ftrl", 2, {"learning_rate_power": 0.0}),
+    ("lion", 1, {}),
+    ("lion", 1, {"beta_1": 0.3, "beta_2": 0.6}),
 ]
 
 
@@ -365,7 +380,30 @@ def test_updates(isa, rng, dtype, name, slots, options, weight_decay):
             step = getattr(module, name)
             step(*arrays, learning_rate=0.01, weight_decay=weight_decay, **options)
         for a, b in zip(native, plain, strict=True):
-            assert_close(a, b)
+            # Ftrl adds differences of roots, divided by the learning rate.
+            assert_close(a, b, 10 if name == "ftrl" else 1)
+
+
+@pytest.mark.parametrize(("name", "slots", "options"), UPDATES)
+def test_extreme_gradients_have_the_same_effect(isa, name, slots, options):
+    gradient = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e100, 1e-200, 1.0])
+    native = [np.ones(8), gradient, *(np.full(8, 0.5) for _ in range(slots))]
+    plain = [array.copy() for array in native]
+    for module, arrays in ((kernels, native), (reference, plain)):
+        getattr(module, name)(*arrays, learning_rate=0.01, **options)
+    for a, b in zip(native, plain, strict=True):
+        assert_close(a, b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_centred_rmsprop_needs_no_velocity(isa, rng, dtype):
+    native = [rng.normal(size=37).astype(dtype) for _ in range(2)]
+    native += [np.ones(37, dtype), None, np.zeros(37, dtype)]
+    plain = [None if array is None else array.copy() for array in native]
+    for module, arrays in ((kernels, native), (reference, plain)):
+        module.rmsprop(*arrays, learning_rate=0.01)
+    for index in (0, 2, 4):
+        assert_close(native[index], plain[index])
 
 
 # Constraints and penalties
@@ -527,6 +565,14 @@ BAD_CALLS = [
     ("sgd", (np.zeros(3), np.zeros(3)), {"learning_rate": 0.1, "momentum": 0.9}),
     ("sgd", (np.zeros(3), np.zeros(3)), {"learning_rate": np.nan}),
     ("adam", (np.zeros(3), *np.zeros((3, 3))), {"learning_rate": 0.1, "step": 0}),
+    ("adam", (*np.zeros((4, 3)), np.zeros(4)), {"learning_rate": 0.1, "step": 1}),
+    ("rmsprop", (*np.zeros((3, 3)), None, np.zeros(3, np.float32)), {"learning_rate": 0.1}),
+    ("adadelta", (*np.zeros((3, 3)), np.zeros(2)), {"learning_rate": 0.1}),
+    ("adamax", tuple(np.zeros((4, 3))), {"learning_rate": 0.1, "step": 1, "beta_1": 1.0}),
+    ("nadam", tuple(np.zeros((4, 3))), {"learning_rate": 0.1, "step": 1, "momentum_product": 1}),
+    ("ftrl", tuple(np.zeros((4, 3))), {"learning_rate": 0.1, "learning_rate_power": 0.5}),
+    ("lion", (*np.zeros((2, 3)), None), {"learning_rate": 0.1}),
+    ("adam", (np.zeros(3), None, *np.zeros((2, 3))), {"learning_rate": 0.1, "step": 1}),
     ("non_neg", (np.zeros(()),), {}),
     ("non_neg", ([1.0],), {}),
     ("non_neg", (np.zeros((3, 4)).T,), {}),

@@ -207,8 +207,33 @@ UPDATES = {
         st.fixed_dictionaries(
             {"beta_1": fractions, "beta_2": fractions, "step": st.integers(1, 10**6)}
         ),
+        3,
+    ),
+    "adadelta": (st.fixed_dictionaries({"rho": fractions}), 2),
+    "adamax": (
+        st.fixed_dictionaries(
+            {"beta_1": fractions, "beta_2": fractions, "step": st.integers(1, 10**6)}
+        ),
         2,
     ),
+    "nadam": (
+        st.fixed_dictionaries(
+            {
+                "beta_1": fractions,
+                "beta_2": fractions,
+                "step": st.integers(1, 10**6),
+                "momentum_product": fractions,
+            }
+        ),
+        2,
+    ),
+    "ftrl": (
+        st.fixed_dictionaries(
+            {"l1_regularization_strength": fractions, "l2_regularization_strength": fractions}
+        ),
+        2,
+    ),
+    "lion": (st.fixed_dictionaries({"beta_1": fractions, "beta_2": fractions}), 1),
 }
 
 

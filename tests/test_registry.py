@@ -62,7 +62,7 @@ class TestGet:
         (activations, "SIGMOID", "Did you mean 'sigmoid'"),
         (losses, "mean_square_error", "Did you mean 'mean_squared_error'"),
         (losses, "CategoricalCrossEntropy", "'categorical_crossentropy'|'CategoricalCrossentropy'"),
-        (optimizers, "adma", "Did you mean 'adam'"),
+        (optimizers, "adamm", "Did you mean 'adam'"),
         (initializers, "glorot_unifrom", "Did you mean 'glorot_uniform'"),
         (regularizers, "l3", "Did you mean 'l2'|Did you mean 'l1'"),
         (metrics, "acuracy", "'binary_accuracy'"),

@@ -133,7 +133,38 @@ METRICS = (
     "mean_absolute_error",
 )
 
-UPDATES = ("sgd", "rmsprop", "adagrad", "adam")
+UPDATES: Mapping[str, tuple[int, int]] = {
+    "sgd": (0, 1),
+    "rmsprop": (1, 3),
+    "adagrad": (1, 1),
+    "adam": (2, 3),
+    "adadelta": (2, 2),
+    "adamax": (2, 2),
+    "nadam": (2, 2),
+    "ftrl": (2, 2),
+    "lion": (1, 1),
+}
+"""The optimizer steps, each with the least and the largest number of its state arrays."""
+
+UPDATE_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "sgd": ("learning_rate", "momentum", "nesterov", "weight_decay"),
+    "rmsprop": ("learning_rate", "rho", "momentum", "epsilon", "weight_decay"),
+    "adagrad": ("learning_rate", "epsilon", "weight_decay"),
+    "adam": ("learning_rate", "beta_1", "beta_2", "epsilon", "step", "weight_decay"),
+    "adadelta": ("learning_rate", "rho", "epsilon", "weight_decay"),
+    "adamax": ("learning_rate", "beta_1", "beta_2", "epsilon", "step", "weight_decay"),
+    "nadam": (
+        *("learning_rate", "beta_1", "beta_2", "epsilon", "step"),
+        *("momentum_product", "weight_decay"),
+    ),
+    "ftrl": (
+        *("learning_rate", "learning_rate_power", "l1_regularization_strength"),
+        *("l2_regularization_strength", "l2_shrinkage_regularization_strength"),
+        *("beta", "weight_decay"),
+    ),
+    "lion": ("learning_rate", "beta_1", "beta_2", "weight_decay"),
+}
+"""Their keyword arguments, in the order in which native code reads them."""
 
 HYPERPARAMETER_RANGES: Mapping[str, tuple[float, float, bool]] = {
     "learning_rate": (0.0, math.inf, True),
@@ -143,6 +174,12 @@ HYPERPARAMETER_RANGES: Mapping[str, tuple[float, float, bool]] = {
     "beta_2": (0.0, 1.0, True),
     "epsilon": (0.0, math.inf, True),
     "step": (1.0, math.inf, True),
+    "momentum_product": (0.0, 1.0, True),
+    "learning_rate_power": (-math.inf, 0.0, False),
+    "l1_regularization_strength": (0.0, math.inf, True),
+    "l2_regularization_strength": (0.0, math.inf, True),
+    "l2_shrinkage_regularization_strength": (0.0, math.inf, True),
+    "beta": (0.0, math.inf, True),
     "weight_decay": (0.0, math.inf, True),
 }
 """Lowest and highest value, and whether the highest is left out."""
@@ -604,9 +641,15 @@ def _check_labels(labels: np.ndarray, classes: int) -> None:
 
 
 def check_update(
-    parameter: np.ndarray, gradient: np.ndarray | None, **slots: np.ndarray | None
+    parameter: np.ndarray,
+    gradient: np.ndarray,
+    *,
+    optional: Mapping[str, np.ndarray | None] | None = None,
+    **slots: np.ndarray,
 ) -> np.dtype:
     """Check the arrays of an optimizer step, which all but `gradient` are changed in place.
+
+    Those that are `optional` may be None.
 
     Returns
     -------
@@ -621,20 +664,16 @@ def check_update(
         If the shapes differ, two of them share memory, or one that is to be changed is
         read-only or not C-contiguous.
     """
-    arrays = {"parameter": parameter, "gradient": gradient, **slots}
-    dtype = check_float_arrays(**arrays)
-    given = {name: array for name, array in arrays.items() if array is not None}
+    given = {"parameter": parameter, "gradient": gradient, **slots}
+    for name, array in given.items():
+        if array is None:
+            raise TypeError(f"{name} must be a NumPy array, got None")
+    given |= {name: array for name, array in (optional or {}).items() if array is not None}
+    dtype = check_float_arrays(**given)
     for name, array in given.items():
         check_shape(name, array, parameter.shape, f"parameter of shape {parameter.shape}")
-        if name == "gradient":
-            continue
-        if not array.flags.c_contiguous:
-            raise ValueError(
-                f"{name} must be C-contiguous, got strides {array.strides} for shape "
-                f"{array.shape}; pass np.ascontiguousarray({name}) and copy the result back"
-            )
-        if not array.flags.writeable:
-            raise ValueError(f"{name} must be writable, got a read-only array; pass a copy of it")
+        if name != "gradient":
+            _check_changing(name, array)
     for (name, array), (other_name, other) in combinations(given.items(), 2):
         if np.may_share_memory(array, other):
             raise ValueError(
@@ -642,6 +681,17 @@ def check_update(
                 "then reads the other; pass a copy of one"
             )
     return dtype
+
+
+def _check_changing(name: str, array: np.ndarray) -> None:
+    """Check that a kernel can change `array` in place."""
+    if not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} must be C-contiguous, got strides {array.strides} for shape "
+            f"{array.shape}; pass np.ascontiguousarray({name}) and copy the result back"
+        )
+    if not array.flags.writeable:
+        raise ValueError(f"{name} must be writable, got a read-only array; pass a copy of it")
 
 
 def check_hyperparameters(**values: float) -> list[float]:
@@ -683,7 +733,10 @@ def check_constrained(parameter: np.ndarray) -> None:
     ValueError
         If it has no axis, is read-only or not C-contiguous.
     """
-    check_update(parameter, None)
+    if parameter is None:
+        raise TypeError("parameter must be a NumPy array, got None")
+    check_float_arrays(parameter=parameter)
+    _check_changing("parameter", parameter)
     if parameter.ndim == 0:
         raise ValueError("parameter must have one axis or more, got a single number")
 

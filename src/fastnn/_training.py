@@ -104,7 +104,7 @@ class Compiled:
         """Return the optimizer's state, made anew if the model has other parameters by now."""
         with self._lock:
             if self._state is None or self._parameters != program.parameters:
-                self._state = OptimizerState(program.layout, self.optimizer.slot_values)
+                self._state = self.optimizer.new_state(program.layout)
                 self._parameters = program.parameters
             return self._state
 
@@ -118,8 +118,8 @@ class Compiled:
         """
         assert self.loss is not None
         made = self._parameters == program.parameters
-        slots = 0 if made else len(self.optimizer.slot_values)
-        check_memory(_needed(program, capacity, slots), "training")
+        buffers = 0 if made else self.optimizer.buffers
+        check_memory(_needed(program, capacity, buffers), "training")
         objective = Objective(self.loss, head_of(self.loss, program), self.metrics)
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
@@ -170,10 +170,10 @@ def head_of(loss: Loss, program: Program) -> str | None:
     return losses.crossentropy_head(loss, last.activation)
 
 
-def _needed(program: Program, capacity: int, slots: int) -> int:
-    """Return the bytes of gradients, slots and, for each row, values and their gradients."""
+def _needed(program: Program, capacity: int, buffers: int) -> int:
+    """Return the bytes of gradients, buffers and, for each row, values and their gradients."""
     widths = program.inputs + sum(_width(op) for op in program.ops)
-    numbers = (1 + slots) * program.layout.size + 2 * capacity * widths
+    numbers = (1 + buffers) * program.layout.size + 2 * capacity * widths
     return numbers * program.dtype.itemsize
 
 
@@ -256,6 +256,8 @@ class Loop:
             self.callbacks.on_epoch_end(epoch, logs)
             if self.model.stop_training:
                 break
+        if plan.epochs > plan.initial_epoch:
+            optimizer.finalize_variable_values(self.model.trainable_weights)
         self.callbacks.on_train_end(logs)
 
     def _train_epoch(self, optimizer: Optimizer, data: Dataset, plan: Plan) -> Logs:
@@ -270,7 +272,7 @@ class Loop:
     ) -> None:
         """Run the steps of an epoch, as many at a time as the budget allows."""
         steps = batches(data, batch_size)
-        rows = optimizer.hyperparameters(optimizer.iterations, steps)
+        rows = optimizer.next_hyperparameters(steps)
         done = 0
         while done < steps:
             done += self.trainer.train(data, order, batch_size, done, rows[done:], BUDGET)
@@ -285,7 +287,7 @@ class Loop:
         steps = batches(data, batch_size)
         for step in range(steps):
             self.callbacks.on_train_batch_begin(step)
-            row = optimizer.hyperparameters(optimizer.iterations, 1)
+            row = optimizer.next_hyperparameters(1)
             self.trainer.train(data, order, batch_size, step, row, BUDGET)
             self.callbacks.on_train_batch_end(step, self.logs())
             self.callbacks.on_progress(step + 1, steps, self.logs(quick=True))
@@ -317,7 +319,7 @@ class Loop:
     def train_on_batch(self, optimizer: Optimizer, data: Dataset) -> Logs:
         """Take one step over all of `data`."""
         self._reset()
-        row = optimizer.hyperparameters(optimizer.iterations, 1)
+        row = optimizer.next_hyperparameters(1)
         self.trainer.train(data, None, len(data), 0, row, BUDGET)
         return self.logs()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _training, _validation, layers
+from fastnn._full_batch import FullBatchLoop
 from fastnn._naming import automatic_name
 from fastnn._registry import real
 from fastnn._summary import print_summary
@@ -533,7 +534,7 @@ class Sequential(FastCall):
             Finite numbers; shape (n,) will do for one output. Class numbers of shape (n,) for
             sparse losses.
         batch_size : int, optional
-            Samples in a step. Default: 32.
+            Samples in a step. Default: 32; all, if the optimizer takes no less (`LBFGS`).
         epochs : int, default 1
             Number of the epoch before which to end, counted from 0.
         verbose : {"auto", 0, 1, 2}, default "auto"
@@ -585,7 +586,13 @@ class Sequential(FastCall):
         data = _weighted(data, class_weight)
         # A batch is never larger than the data, and so no workspace either.
         most = max(len(data), 0 if validation is None else len(validation))
-        plan = replace(plan, batch_size=min(plan.batch_size, most))
+        full_batch = compiled.optimizer.full_batch
+        if full_batch and batch_size is not None and batch_size < len(data):
+            raise ValueError(
+                f"{type(compiled.optimizer).__name__} takes all {len(data)} samples at once, got "
+                f"batch_size={batch_size}: leave batch_size out"
+            )
+        plan = replace(plan, batch_size=most if full_batch else min(plan.batch_size, most))
         history = History()
         steps = _training.batches(data, plan.batch_size)
         heard = CallbackList(
@@ -595,6 +602,9 @@ class Sequential(FastCall):
             trainer = self._trainer_for(compiled, shape, plan.batch_size)
             self.history = history
             loop = _training.Loop(self, trainer, compiled.metrics, heard)
+            if full_batch:
+                program = self._ready(shape)[1]
+                loop = FullBatchLoop(self, trainer, compiled.metrics, heard, program)
             loop.fit(compiled.optimizer, data, validation, plan)
         return history
 
@@ -621,6 +631,11 @@ class Sequential(FastCall):
             Loss before the step, and with metrics a list of the loss and these.
         """
         compiled = self._require_compiled("train_on_batch")
+        if compiled.optimizer.full_batch:
+            raise ValueError(
+                f"{type(compiled.optimizer).__name__} takes all samples at once and cannot be "
+                "trained batch by batch: call fit"
+            )
         shape = self._shape_for(x)
         data = _weighted(self._dataset(compiled, shape, x, y, sample_weight), class_weight)
         with self._training_alone():

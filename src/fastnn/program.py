@@ -10,11 +10,13 @@ works with either.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from fastnn._checks import UPDATES
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -390,21 +392,66 @@ class Dataset:
 
 
 class OptimizerState:
-    """Slots of an optimizer over a layout, and the number of steps taken.
+    """What an optimizer keeps from step to step, and the number of steps taken.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the program.
+    initial_values : sequence of float
+        What each slot is filled with.
+    use_ema, accumulate : bool, default False
+        Whether to keep averages, and sums of gradients.
 
     Attributes
     ----------
     slots : list of ndarray
         Flat buffers of the program's layout, one for each of the optimizer's `slots`.
+    average : ndarray or None
+        Moving averages of the parameters, in such a buffer.
+    accumulated : ndarray or None
+        Sums of the gradients since the optimizer's last step, in such a buffer.
     iterations : int
-        Finished steps since the optimizer was compiled in.
+        Finished steps of training since the optimizer was compiled in: batches, where several
+        make up a step of the optimizer.
     """
 
-    def __init__(self, layout: Layout, initial_values: Sequence[float]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        initial_values: Sequence[float],
+        use_ema: bool = False,
+        accumulate: bool = False,
+    ) -> None:
+        self.layout = layout
         self.slots = [layout.zeros() for _ in initial_values]
         for slot, value in zip(self.slots, initial_values, strict=True):
             slot[...] = value
+        self.average = layout.zeros() if use_ema else None
+        self.accumulated = layout.zeros() if accumulate else None
         self.iterations = 0
+        if self.average is not None:
+            # The first step begins the averages, but not those of parameters frozen until later.
+            for parameter in layout.parameters:
+                layout.view(self.average, parameter)[...] = parameter.array
+
+    @property
+    def buffers(self) -> list[np.ndarray]:
+        """All of its buffers."""
+        return [*self.slots, *(b for b in (self.average, self.accumulated) if b is not None)]
+
+    def overwrite(self, parameters: Sequence[np.ndarray | Parameter]) -> None:
+        """Set parameters of the layout to their averages, once there are any."""
+        if self.average is None or self.iterations == 0:
+            return
+        chosen = [p for p in parameters if isinstance(p, Parameter) and p in self.layout.offsets]
+        if len(chosen) < len(parameters):
+            raise ValueError(
+                "the optimizer keeps averages of the weights of the model that it trains, got "
+                "other variables: pass model.trainable_weights"
+            )
+        for parameter in chosen:
+            parameter.assign(self.layout.view(self.average, parameter))
 
 
 @dataclass(frozen=True)
@@ -413,20 +460,81 @@ class UpdateRule:
 
     Attributes
     ----------
-    kernel : str
-        Name of the step function: ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adam"``.
+    kernel : str, optional
+        Name of the step function: ``"sgd"``, ``"adam"``, ... None if the step is the user's own,
+        or if there are none and the trainer is asked for gradients only.
     hyperparameters : tuple of str
         Keyword arguments of that function, in order; a row of values is given for each step.
     clipnorm, clipvalue, global_clipnorm : float, optional
         Bounds on each parameter's gradient norm, each gradient element, and the norm of all
         gradients together. At most one is set.
+    step : callable, optional
+        The user's own step, ``step(gradient, variable, learning_rate, *slots)``: it changes
+        `variable` and slots in place. The `hyperparameters` are then ``learning_rate`` and
+        ``weight_decay``.
+    ema_momentum : float, optional
+        Of the moving averages of the parameters; None if there are none.
+    ema_overwrite_frequency : int, optional
+        Steps after which the parameters are set to their averages.
+    accumulation : int, default 1
+        Steps of training, the mean of whose gradients makes up a step of the optimizer.
     """
 
-    kernel: str
+    kernel: str | None
     hyperparameters: tuple[str, ...]
     clipnorm: float | None = None
     clipvalue: float | None = None
     global_clipnorm: float | None = None
+    step: Callable[..., object] | None = None
+    ema_momentum: float | None = None
+    ema_overwrite_frequency: int | None = None
+    accumulation: int = 1
+
+    def check(self, state: OptimizerState) -> None:
+        """Check that `state` has all that the rule needs.
+
+        Raises
+        ------
+        ValueError
+            If it has not, since the optimizer has changed in between or declares wrong slots.
+        """
+        count = len(state.slots)
+        least, most = UPDATES.get(self.kernel or "", (0, count))
+        averages = self.ema_momentum is None or state.average is not None
+        sums = self.accumulation == 1 or state.accumulated is not None
+        if not (least <= count <= most and averages and sums):
+            raise ValueError(
+                f"the optimizer needs {least} to {most} slots, averages if use_ema, and sums if "
+                f"gradient_accumulation_steps, got a state of {count} slots that lacks some: "
+                "compile the model again after changing its optimizer"
+            )
+
+    def take_own_step(
+        self,
+        values: np.ndarray,
+        gradient: np.ndarray,
+        slots: Sequence[np.ndarray],
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        """Let the user's own step change `values` and `slots` in place, after the weight decay.
+
+        Raises
+        ------
+        TypeError
+            If it returns something, for that would be lost.
+        """
+        assert self.step is not None
+        if weight_decay != 0.0:
+            values -= learning_rate * weight_decay * values
+        gradient = gradient.view()
+        gradient.flags.writeable = False
+        result = self.step(gradient, values, learning_rate, *slots)
+        if result is not None:
+            raise TypeError(
+                "update_step must change the variable in place, as in variable -= ..., and return "
+                f"None, got {type(result).__name__}"
+            )
 
 
 class Trainer(Protocol):
@@ -478,6 +586,13 @@ class Trainer(Protocol):
 
     def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int:
         """Add batches `first`, `first` + 1, ... to `totals`; return how many were done."""
+
+    def gradient(self, data: Dataset, out: np.ndarray) -> None:
+        """Write the gradient of the loss over all of `data` to `out`, and change no parameter.
+
+        `out` is a buffer of the program's layout; where parameters are not trained it is 0. Loss
+        and metrics are added to `totals`. `data` has at most `capacity` rows.
+        """
 
 
 class Engine(Protocol):

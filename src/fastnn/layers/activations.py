@@ -14,7 +14,14 @@ from fastnn.layers.core import Activation
 
 
 class ParametricActivation(Activation):
-    """Base of the layers below: an `Activation` described by the activation's own arguments."""
+    """Base of the layers below: an `Activation` described by the activation's own arguments.
+
+    Parameters
+    ----------
+    activation : ActivationFunction
+    **options
+        ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
+    """
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -75,6 +75,15 @@ cdef extern from "c/fastnn.h" nogil:
         FNN_RMSPROP
         FNN_ADAGRAD
         FNN_ADAM
+        FNN_ADADELTA
+        FNN_ADAMAX
+        FNN_NADAM
+        FNN_FTRL
+        FNN_LION
+        FNN_ACCUMULATE
+        FNN_MOVING_AVERAGE
+
+    enum: FNN_SLOTS
 
     ctypedef enum fnn_epilogue:
         FNN_STORE
@@ -152,7 +161,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t n
         void *parameter
         const void *gradient
-        void *slots[2]
+        void *slots[FNN_SLOTS]
         const double *hyper
 
     ctypedef struct fnn_layer:

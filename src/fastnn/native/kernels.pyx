@@ -108,6 +108,11 @@ UPDATE_CODES = {
     "rmsprop": FNN_RMSPROP,
     "adagrad": FNN_ADAGRAD,
     "adam": FNN_ADAM,
+    "adadelta": FNN_ADADELTA,
+    "adamax": FNN_ADAMAX,
+    "nadam": FNN_NADAM,
+    "ftrl": FNN_FTRL,
+    "lion": FNN_LION,
 }
 
 
@@ -694,6 +699,7 @@ cdef int _update(
     const real[::1] gradient,
     real[::1] first,
     real[::1] second,
+    real[::1] third,
     const double[::1] hyper,
 ) except -1:
     cdef const fnn_kernels *table = kernels_for(sizeof(real))
@@ -704,22 +710,23 @@ cdef int _update(
     u.parameter, u.gradient = &parameter[0], &gradient[0]
     u.slots[0] = NULL if first is None else <void *>&first[0]
     u.slots[1] = NULL if second is None else <void *>&second[0]
+    u.slots[2] = NULL if third is None else <void *>&third[0]
     u.hyper = &hyper[0]
     with nogil:
         shared_update(table, &u)
     return 0
 
 
-cdef _run_update(kind, parameter, gradient, first, second, hyper):
+cdef _run_update(kind, parameter, gradient, hyper, first=None, second=None, third=None):
     hyper = np.array(hyper, dtype=np.float64)
-    changed = (parameter, first, second)
+    changed = (parameter, first, second, third)
     used = [None if array is None else _aligned(array) for array in changed]
-    flat = [None if array is None else array.reshape(-1) for array in used]
+    flat, *slots = [None if array is None else array.reshape(-1) for array in used]
     slope = _aligned(gradient).reshape(-1)
     if parameter.dtype == np.float32:
-        _update[float](UPDATE_CODES[kind], flat[0], slope, flat[1], flat[2], hyper)
+        _update[float](UPDATE_CODES[kind], flat, slope, slots[0], slots[1], slots[2], hyper)
     else:
-        _update[double](UPDATE_CODES[kind], flat[0], slope, flat[1], flat[2], hyper)
+        _update[double](UPDATE_CODES[kind], flat, slope, slots[0], slots[1], slots[2], hyper)
     for array, result in zip(changed, used):
         if array is not None and not cnp.PyArray_ISALIGNED(array):
             array[...] = result.reshape(array.shape)
@@ -735,13 +742,13 @@ def sgd(
     nesterov=False,
     weight_decay=0.0,
 ):
-    _checks.check_update(parameter, gradient, velocity=velocity)
+    _checks.check_update(parameter, gradient, optional={"velocity": velocity})
     rate, momentum, decay = _checks.check_hyperparameters(
         learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay
     )
     _checks.check_velocity(velocity, momentum)
     hyper = (rate, momentum, bool(nesterov), decay)
-    _run_update("sgd", parameter, gradient, velocity, None, hyper)
+    _run_update("sgd", parameter, gradient, hyper, velocity)
 
 
 def rmsprop(
@@ -749,6 +756,7 @@ def rmsprop(
     gradient,
     mean_square,
     velocity=None,
+    mean=None,
     *,
     learning_rate,
     rho=0.9,
@@ -756,7 +764,8 @@ def rmsprop(
     epsilon=1e-7,
     weight_decay=0.0,
 ):
-    _checks.check_update(parameter, gradient, mean_square=mean_square, velocity=velocity)
+    optional = {"velocity": velocity, "mean": mean}
+    _checks.check_update(parameter, gradient, mean_square=mean_square, optional=optional)
     hyper = _checks.check_hyperparameters(
         learning_rate=learning_rate,
         rho=rho,
@@ -765,7 +774,7 @@ def rmsprop(
         weight_decay=weight_decay,
     )
     _checks.check_velocity(velocity, momentum)
-    _run_update("rmsprop", parameter, gradient, mean_square, velocity, hyper)
+    _run_update("rmsprop", parameter, gradient, hyper, mean_square, velocity, mean)
 
 
 def adagrad(
@@ -775,10 +784,81 @@ def adagrad(
     hyper = _checks.check_hyperparameters(
         learning_rate=learning_rate, epsilon=epsilon, weight_decay=weight_decay
     )
-    _run_update("adagrad", parameter, gradient, accumulator, None, hyper)
+    _run_update("adagrad", parameter, gradient, hyper, accumulator)
 
 
 def adam(
+    parameter,
+    gradient,
+    m,
+    v,
+    largest=None,
+    *,
+    learning_rate,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    step,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, m=m, v=v, optional={"largest": largest})
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        step=step,
+        weight_decay=weight_decay,
+    )
+    _run_update("adam", parameter, gradient, hyper, m, v, largest)
+
+
+def adadelta(
+    parameter,
+    gradient,
+    squared_gradients,
+    squared_steps,
+    *,
+    learning_rate,
+    rho=0.95,
+    epsilon=1e-7,
+    weight_decay=0.0,
+):
+    _checks.check_update(
+        parameter, gradient, squared_gradients=squared_gradients, squared_steps=squared_steps
+    )
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate, rho=rho, epsilon=epsilon, weight_decay=weight_decay
+    )
+    _run_update("adadelta", parameter, gradient, hyper, squared_gradients, squared_steps)
+
+
+def adamax(
+    parameter,
+    gradient,
+    m,
+    u,
+    *,
+    learning_rate,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    step,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, m=m, u=u)
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        step=step,
+        weight_decay=weight_decay,
+    )
+    _run_update("adamax", parameter, gradient, hyper, m, u)
+
+
+def nadam(
     parameter,
     gradient,
     m,
@@ -789,6 +869,7 @@ def adam(
     beta_2=0.999,
     epsilon=1e-7,
     step,
+    momentum_product,
     weight_decay=0.0,
 ):
     _checks.check_update(parameter, gradient, m=m, v=v)
@@ -798,9 +879,54 @@ def adam(
         beta_2=beta_2,
         epsilon=epsilon,
         step=step,
+        momentum_product=momentum_product,
         weight_decay=weight_decay,
     )
-    _run_update("adam", parameter, gradient, m, v, hyper)
+    _run_update("nadam", parameter, gradient, hyper, m, v)
+
+
+def ftrl(
+    parameter,
+    gradient,
+    accumulator,
+    linear,
+    *,
+    learning_rate,
+    learning_rate_power=-0.5,
+    l1_regularization_strength=0.0,
+    l2_regularization_strength=0.0,
+    l2_shrinkage_regularization_strength=0.0,
+    beta=0.0,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, accumulator=accumulator, linear=linear)
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate,
+        learning_rate_power=learning_rate_power,
+        l1_regularization_strength=l1_regularization_strength,
+        l2_regularization_strength=l2_regularization_strength,
+        l2_shrinkage_regularization_strength=l2_shrinkage_regularization_strength,
+        beta=beta,
+        weight_decay=weight_decay,
+    )
+    _run_update("ftrl", parameter, gradient, hyper, accumulator, linear)
+
+
+def lion(
+    parameter,
+    gradient,
+    m,
+    *,
+    learning_rate,
+    beta_1=0.9,
+    beta_2=0.99,
+    weight_decay=0.0,
+):
+    _checks.check_update(parameter, gradient, m=m)
+    hyper = _checks.check_hyperparameters(
+        learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, weight_decay=weight_decay
+    )
+    _run_update("lion", parameter, gradient, hyper, m)
 
 
 # Constraints and penalties

@@ -45,7 +45,13 @@ from fastnn.native.team cimport *
 
 import numpy
 
-from fastnn._checks import LOSS_DEFAULTS, check_orthogonal, target_width, user_gradients
+from fastnn._checks import (
+    LOSS_DEFAULTS,
+    UPDATE_ARGUMENTS,
+    check_orthogonal,
+    target_width,
+    user_gradients,
+)
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
@@ -56,7 +62,6 @@ cdef extern from "c/subnormals.h" nogil:
     void fnn_restore_subnormals(uint64_t before)
 
 cdef enum:
-    MAX_HYPERPARAMETERS = 8
     # A step of 784-128-10 at batch 4096 takes 21.4 ms as a whole and 17.9 ms in parts of 512 rows,
     # for the workspace of 1.6 MB more or less stays in the cache. Weights that do not stay there
     # themselves want longer parts.
@@ -69,7 +74,9 @@ cdef struct Range:
     int64_t size
     char *values
     char *gradient
-    void *slots[2]
+    void *slots[FNN_SLOTS]
+    char *average
+    char *accumulated
 
 cdef enum PenaltyKind:
     L1_L2
@@ -152,7 +159,6 @@ cdef class Trainer:
     cdef double *sums          # of the step under way: the loss, then the metrics
     cdef Penalty *penalties
     cdef int penalty_count
-    cdef object gradient_buffer
     cdef list own_penalties    # (parameter, regularizer) of those written in Python
     cdef Constraint *constraints
     cdef int constraint_count
@@ -166,6 +172,13 @@ cdef class Trainer:
     cdef double row_flops      # of a training step, for each row of the batch
     cdef int lowest            # the first op with a trainable parameter
     cdef fnn_optimizer optimizer
+    cdef bint own_step         # which the user wrote
+    cdef list trainable        # the parameters that are trained
+    cdef np.ndarray slopes     # the gradients
+    cdef int64_t accumulation  # steps of training to one of the optimizer
+    cdef double ema_momentum   # of moving averages, if there are any
+    cdef bint averaging
+    cdef int64_t overwrite     # steps after which averages become the parameters, 0: never
     cdef double clipnorm, clipvalue, global_clipnorm  # 0: none
 
     def __cinit__(self):
@@ -185,6 +198,7 @@ cdef class Trainer:
         free(self.trainables)
 
     def __init__(self, program, objective, rule, state, capacity):
+        rule.check(state)
         self.program, self.objective, self.rule, self.state = program, objective, rule, state
         self.ops = Ops(program, training=True, head=objective.head)
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
@@ -266,10 +280,10 @@ cdef class Trainer:
     cdef int _allocate_parameters(self) except -1:
         """Gradients in one buffer of the program's layout."""
         cdef int i
-        cdef char *gradients = self._allocate(self.program.layout.size)
-        self.gradient_buffer = self.arrays[-1]
-        self.all_gradients = gradients
+        cdef char *gradients
         cdef Op *op
+        self.slopes = self.program.layout.zeros()
+        gradients = self.all_gradients = address(self.slopes)
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             own = [None if p is None else self._gradient_of(gradients, p)
@@ -305,22 +319,28 @@ cdef class Trainer:
         r.size = parameter.size
         r.values = address(parameter.array)
         r.gradient = gradients + offset
-        r.slots[0] = r.slots[1] = NULL
-        for i, slot in enumerate(self.state.slots):
+        for i in range(FNN_SLOTS):
+            r.slots[i] = NULL
+        for i, slot in enumerate(self.state.slots[:FNN_SLOTS]):
             r.slots[i] = address(slot) + offset
+        r.average = r.accumulated = NULL
+        if self.state.average is not None:
+            r.average = address(self.state.average) + offset
+        if self.state.accumulated is not None:
+            r.accumulated = address(self.state.accumulated) + offset
         return r
 
     cdef int _list_trainables(self, char *gradients) except -1:
         """Trainable parameters, one by one and, where they lie side by side, in runs."""
-        trainable = [p for p in self.program.parameters if p.trainable]
-        cdef size_t count = max(len(trainable), 1)
+        self.trainable = [p for p in self.program.parameters if p.trainable]
+        cdef size_t count = max(len(self.trainable), 1)
         cdef Range r
         cdef Range *last
         self.trainables = <Range *>calloc(count, sizeof(Range))
         self.ranges = <Range *>calloc(count, sizeof(Range))
         if self.trainables == NULL or self.ranges == NULL:
             raise MemoryError("no memory for the list of parameters")
-        for parameter in trainable:
+        for parameter in self.trainable:
             r = self._range(gradients, parameter)
             self.trainables[self.trainable_count] = r
             self.trainable_count += 1
@@ -390,7 +410,7 @@ cdef class Trainer:
         self.backups = []
         if self.own_constraints:
             changed = [p.array for p in self.program.parameters if p.trainable]
-            self.backups = [(array, array.copy()) for array in changed + list(self.state.slots)]
+            self.backups = [(array, array.copy()) for array in changed + self.state.buffers]
         return 0
 
     cdef int _add_constraint(self, Constraint *c, parameter) except -1:
@@ -465,9 +485,18 @@ cdef class Trainer:
 
     cdef int _plan_update(self) except -1:
         rule = self.rule
-        self.optimizer = UPDATE_CODES[rule.kernel]
-        if len(rule.hyperparameters) > MAX_HYPERPARAMETERS:
-            raise ValueError(f"expected at most {MAX_HYPERPARAMETERS} hyper-parameters")
+        self.own_step = rule.kernel is None
+        if rule.kernel is not None:
+            self.optimizer = UPDATE_CODES[rule.kernel]
+            if rule.hyperparameters != UPDATE_ARGUMENTS[rule.kernel]:
+                raise ValueError(
+                    f"an optimizer with the kernel '{rule.kernel}' must have the arguments "
+                    f"{UPDATE_ARGUMENTS[rule.kernel]}, got {rule.hyperparameters}"
+                )
+        self.accumulation = rule.accumulation
+        self.averaging = rule.ema_momentum is not None
+        self.ema_momentum = rule.ema_momentum or 0.0
+        self.overwrite = rule.ema_overwrite_frequency or 0
         self.clipnorm = rule.clipnorm or 0.0
         self.clipvalue = rule.clipvalue or 0.0
         self.global_clipnorm = rule.global_clipnorm or 0.0
@@ -485,8 +514,8 @@ cdef class Trainer:
         cdef int64_t step = 0, steps = len(hyperparameters), rows = len(data), row
         cdef int64_t size = batch_size, start = first
         cdef int64_t iteration = self.state.iterations
-        cdef Py_ssize_t width = hyperparameters.shape[1]
-        cdef const double *hyper = <const double *>address(hyperparameters)
+        cdef Py_ssize_t width = len(self.rule.hyperparameters)
+        cdef const double *hyper = self._rows_of(hyperparameters)
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
@@ -504,7 +533,7 @@ cdef class Trainer:
                         break
         finally:
             fnn_restore_subnormals(float_mode)
-            self.state.iterations += step
+            self.state.iterations = iteration + step
             for block in self.blocks:
                 block.touch()
         return step
@@ -529,6 +558,40 @@ cdef class Trainer:
         finally:
             fnn_restore_subnormals(float_mode)
         return step
+
+    cdef const double *_rows_of(self, np.ndarray hyperparameters) except NULL:
+        """Where the values for the steps are; check that there are as many as will be read."""
+        if (
+            hyperparameters.ndim != 2
+            or hyperparameters.shape[1] != len(self.rule.hyperparameters)
+            or hyperparameters.dtype != numpy.float64
+            or not hyperparameters.flags.c_contiguous
+        ):
+            raise ValueError(
+                "hyperparameters must be a C-contiguous array of float64 with a column for each of "
+                f"{self.rule.hyperparameters}, got shape {(<object>hyperparameters).shape}, "
+                f"{hyperparameters.dtype}"
+            )
+        return <const double *>address(hyperparameters)
+
+    def gradient(self, data, np.ndarray out):
+        """Write the gradient of the loss over `data` to `out`; see `fastnn.program.Trainer`."""
+        cdef Batch batch = self._batch(data)
+        cdef uint64_t iteration = self.state.iterations
+        cdef uint64_t float_mode = fnn_flush_subnormals()
+        batch.whole = len(data)
+        try:
+            with nogil:
+                wake_team(self.row_flops * batch.whole)
+                self._pass(&batch, NULL, 0, True, iteration)
+                self._add_penalties(batch.whole, True)
+                self._commit(&batch)
+        finally:
+            fnn_restore_subnormals(float_mode)
+        layout = self.program.layout
+        out[...] = 0
+        for parameter in self.trainable:
+            layout.view(out, parameter)[...] = layout.view(self.slopes, parameter)
 
     cdef Batch _batch(self, data):
         cdef Batch batch
@@ -587,10 +650,12 @@ cdef class Trainer:
                    const double *hyper) except -1 nogil:
         self._pass(batch, order, start, True, iteration)
         self._add_penalties(batch.whole, True)
-        self._clip()
         if self.own_constraint_count:
             self._back_up()
-        self._update(hyper)
+        if self._accumulate(iteration):
+            self._clip()
+            self._update_or_call(hyper, iteration)
+        self._average(iteration)
         self._constrain()
         self._renew_statistics()
         self._commit(batch)
@@ -795,7 +860,7 @@ cdef class Trainer:
         if gradients:
             slope = numpy.array(regularizer.gradient(parameter.value), self.program.dtype)
             check_returned(slope, parameter, f"{type(regularizer).__name__}.gradient")
-            gradient = self.program.layout.view(self.gradient_buffer, parameter)
+            gradient = self.program.layout.view(self.slopes, parameter)
             gradient += slope
         return penalty
 
@@ -974,6 +1039,27 @@ cdef class Trainer:
 
     # Update
 
+    cdef bint _accumulate(self, uint64_t iteration) noexcept nogil:
+        """Whether it is time for a step of the optimizer; if not, keep the gradients for it."""
+        cdef fnn_update u
+        cdef bint complete = (iteration + 1) % self.accumulation == 0
+        cdef Range *r
+        cdef int i
+        if self.accumulation == 1:
+            return True
+        u.kind, u.hyper = FNN_ACCUMULATE, NULL
+        for i in range(self.range_count):
+            r = &self.ranges[i]
+            u.n, u.slots = r.size, r.slots
+            if complete:
+                u.parameter, u.gradient = r.gradient, r.accumulated
+            else:
+                u.parameter, u.gradient = r.accumulated, r.gradient
+            shared_update(self.table, &u)
+            if complete:
+                self.table.scale(r.size, 1.0 / self.accumulation, r.gradient)
+        return complete
+
     cdef int _clip(self) except -1 nogil:
         cdef int i
         cdef Range *r
@@ -1002,6 +1088,55 @@ cdef class Trainer:
             u.n, u.parameter = self.ranges[i].size, self.ranges[i].values
             u.gradient, u.slots = self.ranges[i].gradient, self.ranges[i].slots
             shared_update(self.table, &u)
+
+    cdef int _update_or_call(self, const double *hyper, uint64_t iteration) except -1 nogil:
+        """Take the optimizer's step, and begin to accumulate gradients anew."""
+        cdef int i
+        if self.own_step:
+            self._call_own_step(hyper, iteration)
+        else:
+            self._update(hyper)
+        if self.accumulation > 1:
+            for i in range(self.range_count):
+                memset(self.ranges[i].accumulated, 0, self.ranges[i].size * self.itemsize)
+        return 0
+
+    cdef int _call_own_step(self, const double *hyper, uint64_t iteration) except -1 with gil:
+        """Let the user's step work on copies, which are taken over when it is through with all."""
+        cdef np.ndarray original, copy
+        if self.rule.step is None:
+            raise ValueError("this trainer gives gradients only, for its rule has no step")
+        layout, state = self.program.layout, self.state
+        state.iterations = iteration
+        changed = []
+        for parameter in self.trainable:
+            originals = [parameter.array, *(layout.view(slot, parameter) for slot in state.slots)]
+            copies = [array.copy() for array in originals]
+            self.rule.take_own_step(copies[0], layout.view(self.slopes, parameter), copies[1:],
+                                    hyper[0], hyper[1])
+            changed += zip(originals, copies)
+        # From here on no Python code runs, in which a signal handler could raise.
+        for original, copy in changed:
+            memcpy(np.PyArray_DATA(original), np.PyArray_DATA(copy), np.PyArray_NBYTES(copy))
+        return 0
+
+    cdef void _average(self, uint64_t iteration) noexcept nogil:
+        """Let the moving averages follow the parameters, and take their place when it is time."""
+        cdef fnn_update u
+        cdef uint64_t finished = iteration // self.accumulation
+        cdef double momentum = self.ema_momentum if finished > 0 else 0.0
+        cdef bint overwrite = self.overwrite > 0 and (finished + 1) % self.overwrite == 0
+        cdef Range *r
+        cdef int i
+        if not self.averaging:
+            return
+        u.kind, u.hyper = FNN_MOVING_AVERAGE, &momentum
+        for i in range(self.range_count):
+            r = &self.ranges[i]
+            u.n, u.parameter, u.gradient, u.slots = r.size, r.average, r.values, r.slots
+            shared_update(self.table, &u)
+            if overwrite:
+                memcpy(r.values, r.average, r.size * self.itemsize)
 
     cdef int _constrain(self) except -1 nogil:
         """Hold the parameters that have just been updated to their constraints."""

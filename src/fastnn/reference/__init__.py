@@ -21,22 +21,37 @@ from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
 from fastnn.reference.losses import loss_backward, loss_forward
 from fastnn.reference.metrics import metric_values
-from fastnn.reference.optimizers import adagrad, adam, rmsprop, sgd
+from fastnn.reference.optimizers import (
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    ftrl,
+    lion,
+    nadam,
+    rmsprop,
+    sgd,
+)
 from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
 
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adadelta",
     "adagrad",
     "adam",
+    "adamax",
     "dense_backward",
     "dense_forward",
     "dropout",
+    "ftrl",
+    "lion",
     "log_softmax",
     "loss_backward",
     "loss_forward",
     "metric_values",
     "min_max_norm",
+    "nadam",
     "non_neg",
     "orthogonal_gradient",
     "orthogonal_penalty",

@@ -48,13 +48,25 @@ from fastnn.reference.layers import (
 )
 from fastnn.reference.losses import loss_backward, loss_forward
 from fastnn.reference.metrics import metric_values
-from fastnn.reference.optimizers import adagrad, adam, rmsprop, sgd
+from fastnn.reference.optimizers import (
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    ftrl,
+    lion,
+    nadam,
+    rmsprop,
+    sgd,
+)
 from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
+from fastnn.reference.step import Weights, take_step
 
 if TYPE_CHECKING:
     from fastnn.activations import ActivationFunction
 
-UPDATE_KERNELS = dict(zip(UPDATES, (sgd, rmsprop, adagrad, adam), strict=True))
+STEPS = (sgd, rmsprop, adagrad, adam, adadelta, adamax, nadam, ftrl, lion)
+UPDATE_KERNELS = dict(zip(UPDATES, STEPS, strict=True))
 
 CONSTRAINT_KERNELS: dict[str, Any] = {"min_max_norm": min_max_norm, "non_neg": non_neg}
 
@@ -131,7 +143,9 @@ class ReferenceTrainer:
         state: OptimizerState,
         capacity: int,
     ) -> None:
-        check_name("update kernel", rule.kernel, UPDATES)
+        if rule.kernel is not None:
+            check_name("update kernel", rule.kernel, UPDATES)
+        rule.check(state)
         loss = objective.loss
         target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.program = program
@@ -189,6 +203,16 @@ class ReferenceTrainer:
                 break
         return done
 
+    def gradient(self, data: Dataset, out: np.ndarray) -> None:
+        """Write the gradient of the loss over `data` to `out`; see `fastnn.program.Trainer`."""
+        with self._rolled_back_on_error():
+            records = self._step_forward(data)
+            self._count(data, records)
+            gradients = self._trace_back(data, records).gradients
+        out[...] = 0.0
+        for parameter, gradient in gradients.items():
+            self.program.layout.view(out, parameter)[...] = gradient
+
     # To look at a step without taking it
 
     def trace(self, batch: Dataset) -> Trace:
@@ -226,9 +250,7 @@ class ReferenceTrainer:
     def _train_step(self, batch: Dataset, values: Sequence[float]) -> None:
         records = self._step_forward(batch)
         self._count(batch, records)
-        gradients = self._trace_back(batch, records).gradients
-        self._clip(gradients)
-        self._update(gradients, values)
+        self._update(self._trace_back(batch, records).gradients, values)
         self._constrain()
         self._renew_statistics(records)
         self._touch()
@@ -238,7 +260,7 @@ class ReferenceTrainer:
     def _rolled_back_on_error(self) -> Iterator[None]:
         """Undo an unfinished step: a signal handler may raise between any two operations."""
         changing = [*self.trainable, *self.renewed]
-        arrays = [p.array for p in changing] + [*self.state.slots, self.totals]
+        arrays = [p.array for p in changing] + [*self.state.buffers, self.totals]
         saved = [array.copy() for array in arrays]
         counts = self.rows, self.state.iterations
         try:
@@ -327,28 +349,12 @@ class ReferenceTrainer:
             add_penalty_gradient(parameter, gradient)
         return Trace(records, scores, score_gradient, output_gradients[::-1], gradients)
 
-    @ieee_arithmetic()
-    def _clip(self, gradients: Gradients) -> None:
-        """Hold the gradients in the bounds of the rule, in place."""
-        rule = self.rule
-        arrays = list(gradients.values())
-        if rule.clipvalue is not None:
-            for gradient in arrays:
-                np.clip(gradient, -rule.clipvalue, rule.clipvalue, out=gradient)
-        elif rule.clipnorm is not None:
-            for gradient in arrays:
-                clip_by_norm([gradient], rule.clipnorm)
-        elif rule.global_clipnorm is not None:
-            clip_by_norm(arrays, rule.global_clipnorm)
-
     def _update(self, gradients: Gradients, values: Sequence[float]) -> None:
-        """Take the optimizer's step, parameter by parameter."""
-        kernel: Any = UPDATE_KERNELS[self.rule.kernel]
-        options = dict(zip(self.rule.hyperparameters, values, strict=True))
-        layout = self.program.layout
-        for parameter, gradient in gradients.items():
-            slots = [layout.view(slot, parameter) for slot in self.state.slots]
-            kernel(parameter.array, gradient, *slots, **options)
+        """Take the optimizer's step."""
+        rule = self.rule
+        kernel: Any = None if rule.kernel is None else UPDATE_KERNELS[rule.kernel]
+        weights = [self._weights(p, gradient) for p, gradient in gradients.items()]
+        take_step(weights, rule, kernel, self.state.iterations, values)
 
     def _renew_statistics(self, records: Sequence[Record]) -> None:
         """Let the moving means and variances follow those of the batch."""
@@ -360,6 +366,17 @@ class ReferenceTrainer:
                     for parameter, now in zip(op.parameters[-2:], moments(record.x), strict=True):
                         moving = parameter.array
                         moving[...] = momentum * moving + (1 - momentum) * now
+
+    def _weights(self, parameter: Parameter, gradient: np.ndarray) -> Weights:
+        """Return a parameter with its gradient and its parts of the optimizer's buffers."""
+        layout, state = self.program.layout, self.state
+        return Weights(
+            parameter.array,
+            gradient,
+            [layout.view(slot, parameter) for slot in state.slots],
+            None if state.average is None else layout.view(state.average, parameter),
+            None if state.accumulated is None else layout.view(state.accumulated, parameter),
+        )
 
     def _constrain(self) -> None:
         """Hold the parameters to their constraints."""
@@ -562,16 +579,6 @@ def total(values: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the sum of `values`, each times its weight, in float64."""
     wide = values.astype(np.float64)
     return float(np.sum(wide if weights is None else wide * weights))
-
-
-def clip_by_norm(gradients: Sequence[np.ndarray], bound: float) -> None:
-    """Scale `gradients`, in place, so that their norm taken together is at most `bound`."""
-    squares = [np.sum(np.square(gradient, dtype=np.float64)) for gradient in gradients]
-    norm = np.sqrt(np.sum(squares))
-    # np.maximum, unlike max, makes the factor NaN if the norm is.
-    factor = float(bound / np.maximum(norm, bound))
-    for gradient in gradients:
-        gradient *= factor
 
 
 # What users wrote

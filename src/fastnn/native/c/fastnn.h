@@ -80,7 +80,23 @@ typedef enum {
     FNN_METRIC_SPARSE_CATEGORICAL_ACCURACY
 } fnn_metric;
 
-typedef enum { FNN_SGD, FNN_RMSPROP, FNN_ADAGRAD, FNN_ADAM } fnn_optimizer;
+typedef enum {
+    FNN_SGD,
+    FNN_RMSPROP,
+    FNN_ADAGRAD,
+    FNN_ADAM,
+    FNN_ADADELTA,
+    FNN_ADAMAX,
+    FNN_NADAM,
+    FNN_FTRL,
+    FNN_LION,
+    /* What goes on around a step, over the same arrays. */
+    FNN_ACCUMULATE,    /* parameter += gradient */
+    FNN_MOVING_AVERAGE /* parameter = momentum parameter + (1 - momentum) gradient */
+} fnn_optimizer;
+
+/* The most state arrays that a step has. */
+#define FNN_SLOTS 3
 
 /* What happens to a tile of the product on its way to memory. */
 typedef enum {
@@ -176,8 +192,8 @@ typedef struct {
     int64_t n;
     void *parameter;
     const void *gradient;
-    void *slots[2];      /* or NULL */
-    const double *hyper; /* hyper-parameters, in the order given in updates.h */
+    void *slots[FNN_SLOTS]; /* or NULL */
+    const double *hyper;    /* hyper-parameters, in the order given in updates.h */
 } fnn_update;
 
 /* What a layer works on that is neither dense nor an activation. Which weights and options each has,

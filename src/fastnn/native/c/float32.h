@@ -4,6 +4,8 @@
 #define REAL_IS_FLOAT 1
 #define REAL_SUFFIX f32
 #define REAL_SQRT sqrtf
+#define REAL_POW powf
+#define REAL_ABS fabsf
 #define REAL_MAX FLT_MAX
 #define REAL_TINY FLT_MIN /* the smallest normal number */
 

@@ -4,6 +4,8 @@
 #define REAL_IS_FLOAT 0
 #define REAL_SUFFIX f64
 #define REAL_SQRT sqrt
+#define REAL_POW pow
+#define REAL_ABS fabs
 #define REAL_MAX DBL_MAX
 #define REAL_TINY DBL_MIN /* the smallest normal number */
 

@@ -101,6 +101,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef REAL_IS_FLOAT
 #undef REAL_SUFFIX
 #undef REAL_SQRT
+#undef REAL_POW
+#undef REAL_ABS
 #undef REAL_MAX
 #undef REAL_TINY
 #undef SIGN_FREE

@@ -234,7 +234,7 @@ static void update(void *context, int64_t share, int64_t first, int64_t count) {
     u.n = count;
     u.parameter = into(args->table, u.parameter, first);
     u.gradient = from(args->table, u.gradient, first);
-    for (int i = 0; i < 2; i++) u.slots[i] = into(args->table, u.slots[i], first);
+    for (int i = 0; i < FNN_SLOTS; i++) u.slots[i] = into(args->table, u.slots[i], first);
     args->table->update(&u);
 }
 

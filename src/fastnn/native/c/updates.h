@@ -68,13 +68,164 @@ static void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *
     }
 }
 
+/* The larger of two numbers, NaN if one of them is. */
+INLINE REAL FN(larger_of)(REAL a, REAL b) { return a >= b || a != a ? a : b; }
+
+/* As rmsprop, with the variance in place of the mean square; one slot more: mean. */
+static void FN(centered_rmsprop)(int64_t n, REAL *restrict p, const REAL *restrict g,
+                                 REAL *restrict mean_square, REAL *restrict velocity,
+                                 REAL *restrict mean, const double *hyper) {
+    const REAL rate = (REAL)hyper[0], rho = (REAL)hyper[1], momentum = (REAL)hyper[2];
+    const REAL rest = (REAL)(1 - hyper[1]), epsilon = (REAL)hyper[3];
+    const REAL keep = (REAL)(1 - hyper[0] * hyper[4]);
+    for (int64_t i = 0; i < n; i++) {
+        mean_square[i] = rho * mean_square[i] + rest * g[i] * g[i];
+        mean[i] = rho * mean[i] + rest * g[i];
+        const REAL variance = mean_square[i] - mean[i] * mean[i];
+        REAL increment = rate * g[i] / REAL_SQRT(variance + epsilon);
+        if (velocity) {
+            increment += momentum * velocity[i];
+            velocity[i] = increment;
+        }
+        p[i] = p[i] * keep - increment;
+    }
+}
+
+/* As adam, with the largest v so far in place of v; one slot more: that. */
+static void FN(amsgrad)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                        REAL *restrict v, REAL *restrict largest, const double *hyper) {
+    const double correction = sqrt(1 - pow(hyper[2], hyper[4])) / (1 - pow(hyper[1], hyper[4]));
+    const REAL rate = (REAL)(hyper[0] * correction), epsilon = (REAL)hyper[3];
+    const REAL rest_1 = (REAL)(1 - hyper[1]), rest_2 = (REAL)(1 - hyper[2]);
+    const REAL keep = (REAL)(1 - hyper[0] * hyper[5]);
+    for (int64_t i = 0; i < n; i++) {
+        m[i] += (g[i] - m[i]) * rest_1;
+        v[i] += (g[i] * g[i] - v[i]) * rest_2;
+        largest[i] = FN(larger_of)(largest[i], v[i]);
+        p[i] = p[i] * keep - rate * m[i] / (REAL_SQRT(largest[i]) + epsilon);
+    }
+}
+
+/* learning_rate, rho, epsilon, weight_decay; slots: mean squares of gradients and of steps. */
+static void FN(adadelta)(int64_t n, REAL *restrict p, const REAL *restrict g,
+                         REAL *restrict gradients, REAL *restrict steps, const double *hyper) {
+    const REAL rate = (REAL)hyper[0], rho = (REAL)hyper[1], epsilon = (REAL)hyper[2];
+    const REAL rest = (REAL)(1 - hyper[1]), keep = (REAL)(1 - hyper[0] * hyper[3]);
+    for (int64_t i = 0; i < n; i++) {
+        gradients[i] = rho * gradients[i] + rest * g[i] * g[i];
+        const REAL step = REAL_SQRT(steps[i] + epsilon) * g[i] / REAL_SQRT(gradients[i] + epsilon);
+        steps[i] = rho * steps[i] + rest * step * step;
+        p[i] = p[i] * keep - rate * step;
+    }
+}
+
+/* learning_rate, beta_1, beta_2, epsilon, step (from 1), weight_decay; slots: m, u. */
+static void FN(adamax)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                       REAL *restrict u, const double *hyper) {
+    const REAL rate = (REAL)(hyper[0] / (1 - pow(hyper[1], hyper[4])));
+    const REAL rest = (REAL)(1 - hyper[1]), beta_2 = (REAL)hyper[2], epsilon = (REAL)hyper[3];
+    const REAL keep = (REAL)(1 - hyper[0] * hyper[5]);
+    for (int64_t i = 0; i < n; i++) {
+        m[i] += (g[i] - m[i]) * rest;
+        u[i] = FN(larger_of)(beta_2 * u[i], REAL_ABS(g[i]));
+        p[i] = p[i] * keep - rate * m[i] / (u[i] + epsilon);
+    }
+}
+
+/* learning_rate, beta_1, beta_2, epsilon, step (from 1), momentum_product, weight_decay;
+ * slots: m, v. */
+static void FN(nadam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                      REAL *restrict v, const double *hyper) {
+    const double now = hyper[1] * (1 - 0.5 * pow(0.96, hyper[4]));
+    const double next = hyper[1] * (1 - 0.5 * pow(0.96, hyper[4] + 1));
+    const REAL of_m = (REAL)(hyper[0] * next / (1 - hyper[5] * next));
+    const REAL of_g = (REAL)(hyper[0] * (1 - now) / (1 - hyper[5]));
+    const REAL correction = (REAL)(1 / sqrt(1 - pow(hyper[2], hyper[4])));
+    const REAL rest_1 = (REAL)(1 - hyper[1]), rest_2 = (REAL)(1 - hyper[2]);
+    const REAL epsilon = (REAL)hyper[3], keep = (REAL)(1 - hyper[0] * hyper[6]);
+    for (int64_t i = 0; i < n; i++) {
+        m[i] += (g[i] - m[i]) * rest_1;
+        v[i] += (g[i] * g[i] - v[i]) * rest_2;
+        p[i] = p[i] * keep -
+               (of_m * m[i] + of_g * g[i]) / (REAL_SQRT(v[i]) * correction + epsilon);
+    }
+}
+
+/* x^power, by a square root where Ftrl has its usual power. */
+INLINE REAL FN(power)(REAL x, REAL power) {
+    return power == (REAL)0.5 ? REAL_SQRT(x) : REAL_POW(x, power);
+}
+
+/* learning_rate, learning_rate_power, l1_regularization_strength, l2_regularization_strength,
+ * l2_shrinkage_regularization_strength, beta, weight_decay; slots: accumulator, linear. */
+static void FN(ftrl)(int64_t n, REAL *restrict p, const REAL *restrict g,
+                     REAL *restrict accumulator, REAL *restrict linear, const double *hyper) {
+    if (hyper[0] == 0) return; /* the formula divides by it */
+    const REAL per_rate = (REAL)(1 / hyper[0]), power = (REAL)-hyper[1], l1 = (REAL)hyper[2];
+    const REAL offset = (REAL)(2 * hyper[3] + hyper[5] / hyper[0]), shrink = (REAL)(2 * hyper[4]);
+    const REAL keep = (REAL)(1 - hyper[0] * hyper[6]);
+    for (int64_t i = 0; i < n; i++) {
+        const REAL w = p[i] * keep, sum = accumulator[i] + g[i] * g[i];
+        const REAL before = FN(power)(accumulator[i], power), now = FN(power)(sum, power);
+        const REAL z = linear[i] + (g[i] + shrink * w - (now - before) * per_rate * w);
+        const REAL bounded = z > l1 ? l1 : z < -l1 ? -l1 : z;
+        accumulator[i] = sum;
+        linear[i] = z;
+        p[i] = (bounded - z) / (now * per_rate + offset);
+    }
+}
+
+/* learning_rate, beta_1, beta_2, weight_decay; slots: m. */
+static void FN(lion)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                     const double *hyper) {
+    const REAL rate = (REAL)hyper[0], keep = (REAL)(1 - hyper[0] * hyper[3]);
+    const REAL beta_1 = (REAL)hyper[1], rest_1 = (REAL)(1 - hyper[1]);
+    const REAL beta_2 = (REAL)hyper[2], rest_2 = (REAL)(1 - hyper[2]);
+    for (int64_t i = 0; i < n; i++) {
+        const REAL c = beta_1 * m[i] + rest_1 * g[i];
+        const REAL sign = c > 0 ? 1 : c < 0 ? -1 : c; /* NaN of NaN */
+        p[i] = p[i] * keep - rate * sign;
+        m[i] = beta_2 * m[i] + rest_2 * g[i];
+    }
+}
+
+static void FN(accumulate)(int64_t n, REAL *restrict sum, const REAL *restrict g) {
+    for (int64_t i = 0; i < n; i++) sum[i] += g[i];
+}
+
+/* momentum */
+static void FN(moving_average)(int64_t n, REAL *restrict average, const REAL *restrict x,
+                               const double *hyper) {
+    const REAL momentum = (REAL)hyper[0], rest = (REAL)(1 - hyper[0]);
+    for (int64_t i = 0; i < n; i++) average[i] = momentum * average[i] + rest * x[i];
+}
+
 static void FN(update)(const fnn_update *u) {
     const int64_t n = u->n;
     void *p = u->parameter, *const *slots = u->slots;
+    const void *g = u->gradient;
+    const double *hyper = u->hyper;
     switch (u->kind) {
-    case FNN_SGD: FN(sgd)(n, p, u->gradient, slots[0], u->hyper); break;
-    case FNN_RMSPROP: FN(rmsprop)(n, p, u->gradient, slots[0], slots[1], u->hyper); break;
-    case FNN_ADAGRAD: FN(adagrad)(n, p, u->gradient, slots[0], u->hyper); break;
-    case FNN_ADAM: FN(adam)(n, p, u->gradient, slots[0], slots[1], u->hyper); break;
+    case FNN_SGD: FN(sgd)(n, p, g, slots[0], hyper); break;
+    case FNN_RMSPROP:
+        if (slots[2])
+            FN(centered_rmsprop)(n, p, g, slots[0], slots[1], slots[2], hyper);
+        else
+            FN(rmsprop)(n, p, g, slots[0], slots[1], hyper);
+        break;
+    case FNN_ADAGRAD: FN(adagrad)(n, p, g, slots[0], hyper); break;
+    case FNN_ADAM:
+        if (slots[2])
+            FN(amsgrad)(n, p, g, slots[0], slots[1], slots[2], hyper);
+        else
+            FN(adam)(n, p, g, slots[0], slots[1], hyper);
+        break;
+    case FNN_ADADELTA: FN(adadelta)(n, p, g, slots[0], slots[1], hyper); break;
+    case FNN_ADAMAX: FN(adamax)(n, p, g, slots[0], slots[1], hyper); break;
+    case FNN_NADAM: FN(nadam)(n, p, g, slots[0], slots[1], hyper); break;
+    case FNN_FTRL: FN(ftrl)(n, p, g, slots[0], slots[1], hyper); break;
+    case FNN_LION: FN(lion)(n, p, g, slots[0], hyper); break;
+    case FNN_ACCUMULATE: FN(accumulate)(n, p, g); break;
+    case FNN_MOVING_AVERAGE: FN(moving_average)(n, p, g, hyper); break;
     }
 }
