@@ -469,3 +469,14 @@ def row_width(layer: Layer, input_shape: Shape) -> int:
             "add a Flatten layer before it"
         )
     return features_of(input_shape)
+
+
+def known_width(layer: Layer, input_shape: Shape) -> int:
+    """Return the same; check that it is the width that the layer was built for, if it was."""
+    features = row_width(layer, input_shape)
+    if layer._build_shape is not None and layer._build_shape[-1] != features:
+        raise ValueError(
+            f"{layer._title} expects inputs of shape (n, {layer._build_shape[-1]}), "
+            f"got (n, {features})"
+        )
+    return features

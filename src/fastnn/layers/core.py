@@ -6,19 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fastnn import activations, constraints, initializers, regularizers
+from fastnn import activations, regularizers
 from fastnn._validation import feature_shape, whole_number
-from fastnn.layers._layer import Layer, Shape, features_of, row_width
+from fastnn.layers._kernel import KernelLayer
+from fastnn.layers._layer import Layer, Shape, features_of, known_width, row_width
 from fastnn.program import ActivationOp, DenseOp, LayerOp, Op
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from fastnn.activations import ActivationFunction
-    from fastnn.constraints import Constraint
-    from fastnn.initializers import Initializer
     from fastnn.regularizers import Regularizer
 
 
@@ -54,7 +49,7 @@ class Input(Layer):
         return {"name": self.name, "shape": list(self._given_shape)}
 
 
-class Dense(Layer):
+class Dense(KernelLayer):
     """Fully connected layer: ``y = activation(x @ kernel + bias)``.
 
     Parameters
@@ -114,42 +109,26 @@ class Dense(Layer):
         self.units = whole_number(units, "units")
         self.activation: ActivationFunction = activations.get(activation)
         self.activation.output_width(self.units)  # which it may refuse
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
-        self.bias_initializer: Initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
-        self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
         self.activity_regularizer: Regularizer | None = regularizers.get(activity_regularizer)
         _check_known(self.activity_regularizer)
-        self.kernel_constraint: Constraint | None = constraints.get(kernel_constraint)
-        self.bias_constraint: Constraint | None = constraints.get(bias_constraint)
+        self._choose(
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
+        )
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        features = row_width(self, input_shape)
-        if self._build_shape is not None and self._build_shape[-1] != features:
-            raise ValueError(
-                f"{self._title} expects inputs of shape (n, {self._build_shape[-1]}), "
-                f"got (n, {features})"
-            )
+        known_width(self, input_shape)
         return (None, self.activation.output_width(self.units))
 
     def build(self, input_shape: Shape) -> None:
-        self.add_weight(
-            name="kernel",
-            shape=(row_width(self, input_shape), self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        if self.use_bias:
-            self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self._add_kernel(row_width(self, input_shape), self.units)
+        self._add_bias(self.units)
 
     def lower(self, input_shape: Shape) -> list[Op]:
         kernel, bias = self._weights["kernel"], self._weights.get("bias")
@@ -157,37 +136,12 @@ class Dense(Layer):
         dense = DenseOp(width, outputs, kernel, bias, self.activation)
         return [dense, *activity_ops(self.activity_regularizer, outputs)]
 
-    @property
-    def kernel(self) -> np.ndarray:
-        return self._value("kernel")
-
-    @kernel.setter
-    def kernel(self, value: ArrayLike) -> None:
-        self._assign("kernel", value)
-
-    @property
-    def bias(self) -> np.ndarray | None:
-        return self._value("bias") if self.use_bias else None
-
-    @bias.setter
-    def bias(self, value: ArrayLike) -> None:
-        if not self.use_bias:
-            raise ValueError(f"{self._title} has no bias: make it with use_bias=True")
-        self._assign("bias", value)
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
             "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
         }
 
 

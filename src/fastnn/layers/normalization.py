@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import initializers, regularizers
+from fastnn import constraints, initializers, regularizers
 from fastnn._registry import real
 from fastnn._validation import float_array, numeric_array
-from fastnn.layers._layer import Layer, Shape, features_of, row_width
+from fastnn.layers._layer import Layer, Shape, features_of, known_width, row_width
 from fastnn.program import LayerOp, Op, Parameter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from fastnn.constraints import Constraint
     from fastnn.initializers import Initializer
     from fastnn.regularizers import Regularizer
 
@@ -29,12 +30,7 @@ class _RowLayer(Layer):
             raise ValueError(f"axis must be -1, the features (in rows also 1), got {axis!r}")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        features = row_width(self, input_shape)
-        if self._build_shape is not None and self._build_shape[-1] != features:
-            raise ValueError(
-                f"{self._title} expects inputs of shape (n, {self._build_shape[-1]}), "
-                f"got (n, {features})"
-            )
+        known_width(self, input_shape)
         return input_shape
 
     def _op(self, kernel: str, names: Sequence[str], **options: Any) -> list[Op]:
@@ -44,7 +40,63 @@ class _RowLayer(Layer):
         return [LayerOp(kernel, width, width, weights, options)]
 
 
-class BatchNormalization(_RowLayer):
+class _ScaledLayer(_RowLayer):
+    """One that may multiply by `gamma` and add `beta`, numbers for each feature."""
+
+    def _choose(
+        self,
+        center: bool,
+        scale: bool,
+        beta_initializer: Any,
+        gamma_initializer: Any,
+        beta_regularizer: Any,
+        gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
+    ) -> None:
+        """Keep the arguments that say what gamma and beta are like."""
+        self.center, self.scale = bool(center), bool(scale)
+        self.beta_initializer: Initializer = initializers.get(beta_initializer)
+        self.gamma_initializer: Initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer: Regularizer | None = regularizers.get(beta_regularizer)
+        self.gamma_regularizer: Regularizer | None = regularizers.get(gamma_regularizer)
+        self.beta_constraint: Constraint | None = constraints.get(beta_constraint)
+        self.gamma_constraint: Constraint | None = constraints.get(gamma_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        shape = (row_width(self, input_shape),)
+        if self.scale:
+            self.add_weight(
+                name="gamma",
+                shape=shape,
+                initializer=self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.add_weight(
+                name="beta",
+                shape=shape,
+                initializer=self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "center": self.center,
+            "scale": self.scale,
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+            "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+        }
+
+
+class BatchNormalization(_ScaledLayer):
     """Brings each feature to mean 0 and variance 1 over the batch, then scales and moves it.
 
     In training by mean and variance of the batch; otherwise, and where the layer is not trainable,
@@ -65,6 +117,7 @@ class BatchNormalization(_RowLayer):
     moving_mean_initializer : str, class, Initializer or config, default "zeros"
     moving_variance_initializer : str, class, Initializer or config, default "ones"
     beta_regularizer, gamma_regularizer : str, class, Regularizer or config, optional
+    beta_constraint, gamma_constraint : str, class, Constraint or config, optional
     **options
         ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
 
@@ -92,37 +145,31 @@ class BatchNormalization(_RowLayer):
         moving_variance_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **options: Any,
     ) -> None:
         self.momentum = real(momentum, "momentum", "[0, 1]")
         self.epsilon = real(epsilon, "epsilon", "(0, inf)")
-        self.center, self.scale = bool(center), bool(scale)
-        self.beta_initializer: Initializer = initializers.get(beta_initializer)
-        self.gamma_initializer: Initializer = initializers.get(gamma_initializer)
+        self._choose(
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+        )
         self.moving_mean_initializer: Initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer: Initializer = initializers.get(
             moving_variance_initializer
         )
-        self.beta_regularizer: Regularizer | None = regularizers.get(beta_regularizer)
-        self.gamma_regularizer: Regularizer | None = regularizers.get(gamma_regularizer)
         super().__init__(axis, options)
 
     def build(self, input_shape: Shape) -> None:
+        super().build(input_shape)
         shape = (row_width(self, input_shape),)
-        if self.scale:
-            self.add_weight(
-                name="gamma",
-                shape=shape,
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-            )
-        if self.center:
-            self.add_weight(
-                name="beta",
-                shape=shape,
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-            )
         for name, initializer in (
             ("moving_mean", self.moving_mean_initializer),
             ("moving_variance", self.moving_variance_initializer),
@@ -138,18 +185,12 @@ class BatchNormalization(_RowLayer):
             **super().get_config(),
             "momentum": self.momentum,
             "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
             "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
             "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
         }
 
 
-class LayerNormalization(_RowLayer):
+class LayerNormalization(_ScaledLayer):
     """Brings each sample to mean 0 and variance 1 over its features, then scales and moves them.
 
     Parameters
@@ -163,6 +204,7 @@ class LayerNormalization(_RowLayer):
     beta_initializer : str, class, Initializer or config, default "zeros"
     gamma_initializer : str, class, Initializer or config, default "ones"
     beta_regularizer, gamma_regularizer : str, class, Regularizer or config, optional
+    beta_constraint, gamma_constraint : str, class, Constraint or config, optional
     **options
         ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
 
@@ -181,32 +223,22 @@ class LayerNormalization(_RowLayer):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **options: Any,
     ) -> None:
         self.epsilon = real(epsilon, "epsilon", "(0, inf)")
-        self.center, self.scale = bool(center), bool(scale)
-        self.beta_initializer: Initializer = initializers.get(beta_initializer)
-        self.gamma_initializer: Initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer: Regularizer | None = regularizers.get(beta_regularizer)
-        self.gamma_regularizer: Regularizer | None = regularizers.get(gamma_regularizer)
+        self._choose(
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+        )
         super().__init__(axis, options)
-
-    def build(self, input_shape: Shape) -> None:
-        shape = (row_width(self, input_shape),)
-        if self.scale:
-            self.add_weight(
-                name="gamma",
-                shape=shape,
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-            )
-        if self.center:
-            self.add_weight(
-                name="beta",
-                shape=shape,
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-            )
 
     def lower(self, input_shape: Shape) -> list[Op]:
         return self._op("layer_normalization", ("gamma", "beta"), epsilon=self.epsilon)
@@ -215,12 +247,6 @@ class LayerNormalization(_RowLayer):
         return {
             **super().get_config(),
             "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
         }
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._checks import ROW_ACTIVATIONS
 from fastnn._validation import whole_number
-from fastnn.layers._layer import Layer, Shape
+from fastnn.layers._kernel import KernelLayer
+from fastnn.layers._layer import Shape
 from fastnn.program import LayerOp, Op
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fastnn.activations import ActivationFunction
+    from fastnn.constraints import Constraint
     from fastnn.initializers import Initializer
     from fastnn.regularizers import Regularizer
 
 
-class SimpleRNN(Layer):
+class SimpleRNN(KernelLayer):
     """Fully connected recurrent layer: its output at one step is part of its input at the next.
 
     ``h_t = activation(x_t @ kernel + h_{t-1} @ recurrent_kernel + bias)``, with ``h_0`` zero before
@@ -36,6 +38,8 @@ class SimpleRNN(Layer):
     bias_initializer : str, class, Initializer or config, default "zeros"
     kernel_regularizer : str, class, Regularizer or config, optional
     recurrent_regularizer, bias_regularizer : str, class, Regularizer or config, optional
+    kernel_constraint : str, class, Constraint or config, optional
+    recurrent_constraint, bias_constraint : str, class, Constraint or config, optional
     return_sequences : bool, default False
         Return the states of all steps, (n, steps, units), in place of the last, (n, units).
     **options
@@ -74,19 +78,28 @@ class SimpleRNN(Layer):
         kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None,
         bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
         return_sequences: bool = False,
         **options: Any,
     ) -> None:
         self.units = whole_number(units, "units")
         self.activation: ActivationFunction = activations.get(activation)
         _check_elementwise(self.activation)
-        self.use_bias, self.return_sequences = bool(use_bias), bool(return_sequences)
-        self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
+        self.return_sequences = bool(return_sequences)
+        self._choose(
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
+        )
         self.recurrent_initializer: Initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer: Initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.recurrent_regularizer: Regularizer | None = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        self.recurrent_constraint: Constraint | None = constraints.get(recurrent_constraint)
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -108,25 +121,15 @@ class SimpleRNN(Layer):
 
     def build(self, input_shape: Shape) -> None:
         _, features = self._steps_and_features(input_shape)
-        self.add_weight(
-            name="kernel",
-            shape=(features, self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-        )
+        self._add_kernel(features, self.units)
         self.add_weight(
             name="recurrent_kernel",
             shape=(self.units, self.units),
             initializer=self.recurrent_initializer,
             regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
         )
-        if self.use_bias:
-            self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-            )
+        self._add_bias(self.units)
 
     def lower(self, input_shape: Shape) -> list[Op]:
         steps, features = self._steps_and_features(input_shape)
@@ -144,14 +147,6 @@ class SimpleRNN(Layer):
         return [LayerOp("simple_rnn", steps * features, outputs, weights, options)]
 
     @property
-    def kernel(self) -> np.ndarray:
-        return self._value("kernel")
-
-    @kernel.setter
-    def kernel(self, value: Any) -> None:
-        self._assign("kernel", value)
-
-    @property
     def recurrent_kernel(self) -> np.ndarray:
         return self._value("recurrent_kernel")
 
@@ -159,28 +154,14 @@ class SimpleRNN(Layer):
     def recurrent_kernel(self, value: Any) -> None:
         self._assign("recurrent_kernel", value)
 
-    @property
-    def bias(self) -> np.ndarray | None:
-        return self._value("bias") if self.use_bias else None
-
-    @bias.setter
-    def bias(self, value: Any) -> None:
-        if not self.use_bias:
-            raise ValueError(f"{self._title} has no bias: make it with use_bias=True")
-        self._assign("bias", value)
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
             "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": initializers.serialize(self.recurrent_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
             "recurrent_regularizer": regularizers.serialize(self.recurrent_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "recurrent_constraint": constraints.serialize(self.recurrent_constraint),
             "return_sequences": self.return_sequences,
         }
 

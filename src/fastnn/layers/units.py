@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from fastnn import initializers, regularizers
 from fastnn._validation import whole_number
 from fastnn.activations import get as get_activation
-from fastnn.layers._layer import Layer, Shape, features_of, row_width
+from fastnn.layers._kernel import KernelLayer
+from fastnn.layers._layer import Layer, Shape, features_of, known_width, row_width
 from fastnn.program import DenseOp, LayerOp, Op
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class PReLU(Layer):
         }
 
 
-class Maxout(Layer):
+class Maxout(KernelLayer):
     """Units that give the largest of several linear functions of the input.
 
     With enough pieces a unit can take the form of any convex function.
@@ -99,6 +100,7 @@ class Maxout(Layer):
     kernel_initializer : str, class, Initializer or config, default "glorot_uniform"
     bias_initializer : str, class, Initializer or config, default "zeros"
     kernel_regularizer, bias_regularizer : str, class, Regularizer or config, optional
+    kernel_constraint, bias_constraint : str, class, Constraint or config, optional
     **options
         ``name``, ``trainable``, ``input_shape``, ``input_dim``: see `Layer`.
 
@@ -123,41 +125,31 @@ class Maxout(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         self.units = whole_number(units, "units")
         self.num_pieces = whole_number(num_pieces, "num_pieces")
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
-        self.bias_initializer: Initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
-        self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        self._choose(
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
+        )
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        features = row_width(self, input_shape)
-        if self._build_shape is not None and self._build_shape[-1] != features:
-            raise ValueError(
-                f"{self._title} expects inputs of shape (n, {self._build_shape[-1]}), "
-                f"got (n, {features})"
-            )
+        known_width(self, input_shape)
         return (None, self.units)
 
     def build(self, input_shape: Shape) -> None:
         pieces = self.num_pieces * self.units
-        self.add_weight(
-            name="kernel",
-            shape=(row_width(self, input_shape), pieces),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-        )
-        if self.use_bias:
-            self.add_weight(
-                name="bias",
-                shape=(pieces,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-            )
+        self._add_kernel(row_width(self, input_shape), pieces)
+        self._add_bias(pieces)
 
     def lower(self, input_shape: Shape) -> list[Op]:
         pieces = self.num_pieces * self.units
@@ -168,32 +160,9 @@ class Maxout(Layer):
             LayerOp("maxout", pieces, self.units, (), {"pieces": self.num_pieces}),
         ]
 
-    @property
-    def kernel(self) -> np.ndarray:
-        return self._value("kernel")
-
-    @kernel.setter
-    def kernel(self, value: Any) -> None:
-        self._assign("kernel", value)
-
-    @property
-    def bias(self) -> np.ndarray | None:
-        return self._value("bias") if self.use_bias else None
-
-    @bias.setter
-    def bias(self, value: Any) -> None:
-        if not self.use_bias:
-            raise ValueError(f"{self._title} has no bias: make it with use_bias=True")
-        self._assign("bias", value)
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
             "num_pieces": self.num_pieces,
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
         }
