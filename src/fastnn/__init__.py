@@ -18,15 +18,11 @@ from fastnn import (
     activations,
     callbacks,
     constraints,
-    datasets,
     initializers,
-    kernels,
     layers,
     losses,
-    metrics,
     models,
     optimizers,
-    reference,
     regularizers,
     utils,
 )
@@ -46,7 +42,7 @@ from fastnn.models import Sequential
 from fastnn.perceptron import NotSeparableWarning, Perceptron
 
 if TYPE_CHECKING:
-    from fastnn import diagnosis, plotting
+    from fastnn import datasets, diagnosis, kernels, metrics, plotting, reference
     from fastnn._gradient_check import check_gradients
 
 __all__ = [
@@ -82,8 +78,8 @@ __all__ = [
     "utils",
 ]
 
-_MODULES_ON_USE = ("diagnosis", "plotting")
-"""Modules that few programs need, and that are imported where one does."""
+_MODULES_ON_USE = ("datasets", "diagnosis", "kernels", "metrics", "plotting", "reference")
+"""Modules that are imported where a program needs them."""
 
 
 def __getattr__(name: str) -> Any:

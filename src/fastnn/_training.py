@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import losses, metrics, optimizers
+from fastnn import losses, optimizers
 from fastnn._validation import check_memory, whole_number
 from fastnn.program import (
     ActivationOp,
@@ -93,6 +93,8 @@ class Compiled:
         """Choose the metrics for a model of so many outputs: "accuracy" depends on it."""
         if self._outputs == outputs or self.loss is None:
             return
+        from fastnn import metrics  # which take a tenth of fastnn's import
+
         chosen = tuple(
             metrics.get(identifier, loss=self.loss, outputs=outputs)
             for identifier in self._requested

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _training, _validation, layers
-from fastnn._full_batch import FullBatchLoop
 from fastnn._naming import automatic_name
 from fastnn._registry import real
 from fastnn._summary import print_summary
@@ -603,6 +602,8 @@ class Sequential(FastCall):
             self.history = history
             loop = _training.Loop(self, trainer, compiled.metrics, heard)
             if full_batch:
+                from fastnn._full_batch import FullBatchLoop
+
                 program = self._ready(shape)[1]
                 loop = FullBatchLoop(self, trainer, compiled.metrics, heard, program)
             loop.fit(compiled.optimizer, data, validation, plan)

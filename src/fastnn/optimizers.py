@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
-from fastnn import kernels, schedules
-from fastnn._applied import AppliedState
+from fastnn import schedules
 from fastnn._checks import UPDATE_ARGUMENTS
 from fastnn._registry import Configurable, Registry, real
 from fastnn._validation import whole_number
 from fastnn.program import Layout, OptimizerState, Parameter, UpdateRule
-from fastnn.reference.step import restored_on_error, take_step
 from fastnn.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
+
+    from fastnn._applied import AppliedState
 
 # `from fastnn.optimizers.schedules import CosineDecay` finds the module, as with Keras.
 sys.modules[f"{__name__}.schedules"] = schedules
@@ -376,6 +376,8 @@ class Optimizer(Configurable):
         TypeError, ValueError
             If one is of another kind.
         """
+        from fastnn._applied import AppliedState
+
         accumulate = self.gradient_accumulation_steps is not None
         self._applied = AppliedState(variables, self.slot_values, self.use_ema, accumulate)
         self.state = self._applied
@@ -437,6 +439,10 @@ class Optimizer(Configurable):
         (array([0.8, 0.8]), array([0.2]), 2)
         """
         gradients = list(gradients)
+        from fastnn import kernels
+        from fastnn._applied import AppliedState
+        from fastnn.reference.step import restored_on_error, take_step
+
         variables = None if variables is None else list(variables)
         if not gradients:
             return
