@@ -86,7 +86,7 @@ def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
         np.maximum(x, 0, out=out)
         np.add(out, scratch, out=out)
 
-    erf, scipy_sigmoids = _scipy_functions()
+    erf, scipy_sigmoids = scipy_functions()
     sigmoids = [logistic, by_tanh, *scipy_sigmoids]
     ways: dict[str, list[Function]] = {
         "exponential": [lambda x, out: np.exp(x, out=out)],
@@ -99,7 +99,7 @@ def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
     return ways[name]
 
 
-def _scipy_functions() -> tuple[Function, list[Function]]:
+def scipy_functions() -> tuple[Function, list[Function]]:
     """Return the error function, by Python's if there is no SciPy, and SciPy's sigmoid if any."""
     try:
         from scipy import special

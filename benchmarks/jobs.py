@@ -7,6 +7,7 @@ from importlib import import_module
 import contenders
 import dense
 import elementwise
+import layer_jobs
 import numpy as np
 import probe
 import products
@@ -19,6 +20,8 @@ MAKERS = {
     "forward": dense.forward,
     "backward": dense.backward,
     "elementwise": elementwise.function,
+    "layer forward": layer_jobs.forward,
+    "layer training": layer_jobs.train,
     "predict": whole_networks.predict,
     "predict method": whole_networks.predict_method,
     "train": whole_networks.train,
