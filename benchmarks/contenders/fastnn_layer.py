@@ -77,7 +77,8 @@ def _made(layer: TimedLayer) -> list[Any]:
     }
     options: dict[str, dict[str, float]] = {
         "BatchNormalization": {"momentum": sizes.MOMENTUM, "epsilon": sizes.EPSILON},
-        **dict.fromkeys(("LayerNormalization", "RMSNormalization"), {"epsilon": sizes.EPSILON}),
+        "LayerNormalization": {"epsilon": sizes.EPSILON},
+        "RMSNormalization": {"epsilon": sizes.EPSILON},
     }
     made = getattr(layers, layer.kind)
     return [made(*arguments.get(layer.kind, ()), **options.get(layer.kind, {}))]
