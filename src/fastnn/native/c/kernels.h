@@ -7,6 +7,7 @@
 #include "gemm.h"
 #include "losses.h"
 #include "updates.h"
+#include "random.h"
 #include "rows.h"
 #include "layers.h"
 #include "noise.h"
@@ -75,13 +76,15 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
-#undef DROPOUT_GROUPS
+#undef NOISE_GROUPS
 #undef COUNT
 #undef ROWS_OF
 #undef VECTORS_OF
 #undef VECTORS
 #undef COLUMN_OPTIONS
 #undef NOISE_COLUMNS
+#undef BLOCKS_OF
+#undef VECTORS_IN_BLOCK
 #undef SELU_SATURATION
 #undef UNIT_LIMIT
 #undef COLUMN_SUMS

@@ -167,12 +167,6 @@ INLINE void FN(find_moments)(const fnn_layer *l, int64_t j, int64_t n, vec *mean
     *variance = squares / (REAL)l->rows;
 }
 
-INLINE vec FN(root)(vec x) {
-    UNROLL
-    for (int64_t i = 0; i < LANES; i++) x[i] = REAL_SQRT(x[i]);
-    return x;
-}
-
 static void FN(batch_norm)(const fnn_layer *l) {
     for (VECTORS_OF(l, j)) {
         const int64_t n = FN(columns_from)(l, j);
