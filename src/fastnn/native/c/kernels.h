@@ -81,6 +81,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef ROWS_OF
 #undef VECTORS_OF
 #undef VECTORS
+#undef BLOCK_VECTORS
+#undef BLOCKS_OF_COLUMNS
+#undef VECTORS_OF_BLOCK
 #undef COLUMN_OPTIONS
 #undef NOISE_COLUMNS
 #undef BLOCKS_OF
