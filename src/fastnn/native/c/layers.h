@@ -284,14 +284,26 @@ static void FN(copy_rows)(const fnn_layer *l) {
     for (ROWS_OF(l, i)) memcpy(FN(y_of)(l, i), FN(x_of)(l, i), (size_t)l->inputs * sizeof(REAL));
 }
 
-static double FN(activity_penalty)(const fnn_layer *l) {
-    double penalty = 0;
-    for (int64_t i = 0; i < l->rows; i++) {
-        if (l->options[0] != 0)
-            penalty += l->options[0] * FN(sum_of_magnitudes)(l->inputs, FN(x_of)(l, i));
-        if (l->options[1] != 0)
-            penalty += l->options[1] * FN(sum_of_squares)(l->inputs, FN(x_of)(l, i));
+/* That of some columns of a row, few enough for sums in REAL. */
+INLINE double FN(penalty_of)(const fnn_layer *l, int64_t columns, const REAL *x) {
+    vec magnitudes = {0}, squares = {0};
+    for (VECTORS(columns, j)) {
+        const vec v = FN(load_columns)(x + j, columns - j);
+        magnitudes += FN(abs)(v);
+        squares += v * v;
     }
+    const double penalty = l->options[0] != 0 ? l->options[0] * (double)FN(sum)(magnitudes) : 0;
+    return l->options[1] != 0 ? penalty + l->options[1] * (double)FN(sum)(squares) : penalty;
+}
+
+static double FN(activity_penalty)(const fnn_layer *l) {
+    const int64_t most = BLOCK_VECTORS * LANES;
+    double penalty = 0;
+    for (int64_t i = 0; i < l->rows; i++)
+        for (int64_t j = 0; j < l->inputs; j += most) {
+            const int64_t left = l->inputs - j;
+            penalty += FN(penalty_of)(l, left < most ? left : most, FN(x_of)(l, i) + j);
+        }
     return penalty;
 }
 
