@@ -238,7 +238,7 @@ def test_an_index_that_is_no_row_is_refused(engine, dtype, wrong):
         x[1, 1] = wrong
         with pytest.raises(ValueError, match="expects whole numbers from 0 to 10 in column 1"):
             model(x)
-        with pytest.raises(ValueError, match="whole numbers|x contains"):
+        with pytest.raises(ValueError, match=r"whole numbers|x contains"):
             model.predict(x, verbose=0)
         x[1, 1] = 10
     x[1, 0] = 0.5  # a column without categories
