@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from contenders import PREDICTING, TRAINING
+from contenders import LAYER_CLASSES, PREDICTING, TRAINING
 from networks import (
     PREDICTED,
     PREDICTED_BATCHES,
@@ -15,6 +15,16 @@ from networks import (
     case_name,
     prediction_flops,
     training_flops,
+)
+from single_layers import (
+    ACTIVATIONS,
+    NORMALISATIONS,
+    NOTHING,
+    OF_TRAINING,
+    RECURRENT_WIDTHS,
+    TABLE_COLUMNS,
+    UNITS,
+    WIDTHS,
 )
 
 KERNELS = ("fastnn", "fastnn float64", "OpenBLAS", "peak")
@@ -170,6 +180,28 @@ def _train() -> Iterator[Case]:
             yield Case("train", name, (sizes, batch_size), (*TRAINING, "peak"), flops)
 
 
+def _layers(kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """Yield kinds and widths; those of an embedding follow from its table."""
+    for kind in kinds:
+        yield from ((kind, width) for width in WIDTHS)
+    yield "Embedding", TABLE_COLUMNS
+    yield from (("SimpleRNN", width) for width in RECURRENT_WIDTHS)
+
+
+def _layer_forward() -> Iterator[Case]:
+    for layer in _layers((*NORMALISATIONS, *UNITS, *ACTIVATIONS)):
+        yield Case("layer forward", _layer_name(*layer), layer, tuple(LAYER_CLASSES))
+
+
+def _layer_training() -> Iterator[Case]:
+    for layer in _layers((NOTHING, *NORMALISATIONS, *UNITS, *OF_TRAINING, *ACTIVATIONS)):
+        yield Case("layer training", _layer_name(*layer), layer, tuple(LAYER_CLASSES))
+
+
+def _layer_name(kind: str, width: int) -> str:
+    return f"{kind}, {width}"
+
+
 _MAKERS = {
     "kernels": _kernels,
     "bandwidth": _bandwidth,
@@ -177,6 +209,8 @@ _MAKERS = {
     "backward": _backward,
     "elementwise": _elementwise,
     "losses": _losses,
+    "layer forward": _layer_forward,
+    "layer training": _layer_training,
     "predict": _predict,
     "predict method": _predict_method,
     "train": _train,

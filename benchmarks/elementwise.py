@@ -122,7 +122,7 @@ def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
         np.tanh(x, out=out)
         np.subtract(x, out, out=out)
 
-    erf, scipy_sigmoids, scipy_log_sigmoids = _scipy_functions()
+    erf, scipy_sigmoids, scipy_log_sigmoids = scipy_functions()
     softpluses: list[Function] = [softplus, lambda x, out: np.logaddexp(x, 0, out=out)]
     sigmoids = [logistic, by_tanh, *scipy_sigmoids]
     ways: dict[str, list[Function]] = {
@@ -141,7 +141,7 @@ def _numpy_functions(name: str, x: np.ndarray) -> Sequence[Function]:
     return ways[name]
 
 
-def _scipy_functions() -> tuple[Function, list[Function], list[Function]]:
+def scipy_functions() -> tuple[Function, list[Function], list[Function]]:
     """Return the error function, by Python's if there is no SciPy, and SciPy's sigmoids if any.
 
     They are lists of the sigmoid and of its logarithm.

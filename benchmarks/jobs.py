@@ -7,6 +7,7 @@ from importlib import import_module
 import contenders
 import dense
 import elementwise
+import layer_jobs
 import loss_values
 import numpy as np
 import probe
@@ -21,6 +22,8 @@ MAKERS = {
     "backward": dense.backward,
     "elementwise": elementwise.function,
     "losses": loss_values.loss,
+    "layer forward": layer_jobs.forward,
+    "layer training": layer_jobs.train,
     "predict": whole_networks.predict,
     "predict method": whole_networks.predict_method,
     "train": whole_networks.train,

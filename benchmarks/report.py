@@ -20,10 +20,18 @@ TITLES = {
     "backward": "One dense layer, backward (gradients of input, kernel and bias)",
     "elementwise": "Functions of each element of an array, in place of another",
     "losses": "Losses, float32 (rows x columns of predictions): values and gradient",
+    "layer forward": "One layer in inference, batch 128 (layer, features), NumPy array in and out",
+    "layer training": (
+        "Training step of one layer above a dense layer of 4 inputs, batch 128 (layer, features; "
+        "shuffled epoch divided by its steps: forward, mean squared error, backward, SGD)"
+    ),
     "predict": "Prediction with a whole network, NumPy array in and out",
     "predict method": "fastnn's method `predict`, which works in batches, and the others' fastest",
     "train": "Training step (shuffled epoch divided by its steps: forward, backward, Adam)",
 }
+
+RATIOS_TO = dict.fromkeys(("layer forward", "layer training"), ("NumPy", "PyTorch"))
+"""Whose ratios stand in the table of a task beside that of the fastest."""
 
 EXPLANATION = (
     "Median times in microseconds if nothing else is said. The ratio is the time of the fastest "
@@ -113,6 +121,9 @@ def _cells(result: Result, processors: int) -> Iterator[tuple[str, str]]:
         yield "GB/s", f"{result.moved / result.seconds('memory') / 1e9:.1f}"
     if (ratio := result.best_ratio()) is not None:
         yield "ratio", f"{ratio:.2f}"
+    for rival in RATIOS_TO.get(result.task, ()):
+        if rival in result.rivals and "fastnn" in result.rounds:
+            yield f"ratio to {rival}", f"{result.ratio(rival):.2f}"
     if (share := result.share_of_peak("fastnn", processors)) is not None:
         yield "share", f"{share:.0%}"
     if (share := result.double_share()) is not None:

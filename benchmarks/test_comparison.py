@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import baseline
+import contenders
+import layer_jobs
 import numpy as np
 import pytest
+import report
 import timing
+from cases import cases
 from checks import WrongResultError, check
 from crew import Crew, FailedError
+from jobs import make
 from results import Result, load, save
+from single_layers import NOISE, TimedLayer
+
+from fastnn import layers
 
 MACHINE = {"isa": "avx2", "threads": 1, "cpu": "some", "blas": "some"}
 
@@ -80,6 +88,73 @@ def test_the_fastest_is_found():
         return count
 
     assert timing.fastest([slow, fast, slow], 100) is fast
+
+
+LAYERS = cases("layer forward") + cases("layer training")
+NARROW = [case for case in LAYERS if case.parameters[1] <= 64]
+
+
+@pytest.mark.parametrize("contender", contenders.LAYER_CLASSES)
+@pytest.mark.parametrize("case", NARROW, ids=lambda case: f"{case.task} {case.name}")
+def test_everyone_computes_each_layer(case, contender):
+    if contender not in ("fastnn", "NumPy"):
+        pytest.importorskip({"PyTorch": "torch", "JAX": "jax"}[contender])
+    job = make(contender, case.task, case.parameters)  # which checks the result
+    assert job.seconds(1) > 0
+
+
+def test_every_layer_has_its_rows():
+    kinds = {case.parameters[0] for case in LAYERS}
+    own = {name for name in layers.__all__ if name[0].isupper() and name != "Shape"}
+    timed_otherwise = {"Activation", "Dense"}  # by their functions, and in tasks of their own
+    same_kernel = {"CategoricalEmbedding"}  # as Embedding
+    nothing_to_time = {"Flatten", "Input", "Layer", "Reshape"}
+    assert own - kinds == timed_otherwise | same_kernel | nothing_to_time
+
+
+class Quiet(contenders.load_layer("NumPy")):
+    """A contender that forgets the noise."""
+
+    def __init__(self, layer, weights, below):
+        super().__init__(TimedLayer("Rescaling", layer.features), weights, below)
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_noise_that_is_none_is_refused(kind):
+    with pytest.raises(WrongResultError, match="standard errors"):
+        layer_jobs.check_noise("quiet", Quiet, TimedLayer(kind, 64))
+
+
+@pytest.mark.parametrize("kind", ["Dropout", "AlphaDropout", "GaussianDropout"])
+def test_noise_that_backward_draws_anew_is_refused(kind, monkeypatch):
+    layer = contenders.load_layer("NumPy")
+    network = layer(TimedLayer(kind, 64), [], None)
+    backward = type(network.top).backward
+
+    def draw_again(self, g):
+        self.forward(np.ones_like(g))
+        return backward(self, g)
+
+    monkeypatch.setattr(type(network.top), "backward", draw_again)
+    with pytest.raises(WrongResultError, match="standard errors"):
+        layer_jobs.check_noise("drawn again", layer, TimedLayer(kind, 1024))
+
+
+def test_layers_are_reported_with_the_ratio_to_each():
+    rounds = {"fastnn": [1.0, 1.0], "NumPy": [4.0, 4.0], "PyTorch": [3.0, 3.0], "JAX": [2.0, 2.0]}
+    line = report.line(Result("layer forward", "PReLU, 64", 0, 0, rounds), processors=1)
+    assert line.endswith("ratio 2.00  ratio to NumPy 4.00  ratio to PyTorch 3.00")
+
+
+@pytest.mark.usefixtures("store")
+def test_layers_have_a_baseline_too():
+    def trained(seconds: float) -> Result:
+        rounds = {"fastnn": [seconds] * 3, "PyTorch": [8.0] * 3}
+        return Result("layer training", "PReLU, 64", 0, 0, rounds)
+
+    baseline.save(MACHINE, [trained(1)])
+    fallen, _ = baseline.compare(MACHINE, [trained(2)])
+    assert fallen == ["layer training: PReLU, 64: ratio 4.00, was 8.00"]
 
 
 def test_workers_work_until_they_are_dismissed():

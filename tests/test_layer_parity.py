@@ -223,6 +223,28 @@ def test_an_index_further_up_that_is_no_row_gives_nan(engine):
     model.fit([[0.0], [7.0]], [1.0, 2.0], verbose=0)  # reads and writes nothing out of bounds
 
 
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("wrong", [-1, 11, 0.5, np.nan, np.inf, 1e30])
+def test_an_index_that_is_no_row_is_refused(engine, dtype, wrong):
+    embedding = Embedding(11, 2, input_shape=(3,))
+    first = Sequential([embedding, Flatten()], dtype=dtype, engine=engine)
+    some = CategoricalEmbedding({1: 11}, output_dims=2, input_dim=3)
+    second = Sequential([some, Dense(1)], dtype=dtype, engine=engine)
+    x = np.array([[0, 1, 2], [3, 10, 5], [0, 0, 0]], dtype)
+    for model in (first, second):
+        model.build()
+        assert np.isfinite(model(x)).all()
+        x[1, 1] = wrong
+        with pytest.raises(ValueError, match="expects whole numbers from 0 to 10 in column 1"):
+            model(x)
+        with pytest.raises(ValueError, match=r"whole numbers|x contains"):
+            model.predict(x, verbose=0)
+        x[1, 1] = 10
+    x[1, 0] = 0.5  # a column without categories
+    assert np.isfinite(second(x)).all()
+
+
 def test_both_engines_know_the_same_kernels():
     assert KERNELS.keys() == layer_kernels().keys()
     assert KERNELS.keys() >= TRAINING_ONLY

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from networks import Weights
+from single_layers import TimedLayer
 
 
 class Contender(Protocol):
@@ -32,3 +33,25 @@ class Contender(Protocol):
 
     def weights(self) -> Weights:
         """Return kernels and biases as they are now."""
+
+
+class LayerContender(Protocol):
+    """A library at work on one layer, with a dense layer below it or none.
+
+    A step of training is of plain SGD, on the mean squared error.
+    """
+
+    def __init__(self, layer: TimedLayer, weights: Weights, below: Weights | None) -> None: ...
+
+    def prepared(self, x: np.ndarray) -> Any:
+        """Return `x` in the type that the library takes the fastest: done once, not timed."""
+        return x
+
+    def forward(self, x: Any) -> np.ndarray:
+        """Return the output in inference."""
+
+    def train(self, x: Any, y: np.ndarray) -> None:
+        """Run one epoch over shuffled rows, in batches of `single_layers.ROWS`."""
+
+    def weights(self) -> Weights:
+        """Return what is trained, as it is now: below, then of the layer."""

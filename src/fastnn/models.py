@@ -265,8 +265,10 @@ class Sequential(FastCall):
             engine = self._engine_class(program)
             self._built_shape = shape
             self._running = engine, program
-            # Inputs of more axes have to be reshaped first, indices to be checked.
-            quick = len(shape) == 2 and not self._checks_inputs()
+            # Inputs of more axes have to be reshaped first; indices the engine can check itself.
+            of_indices = layers.Embedding, layers.CategoricalEmbedding
+            checked = type(self._first_layer()) in of_indices or not self._checks_inputs()
+            quick = len(shape) == 2 and checked
             self._native = engine if quick and isinstance(engine, NativeEngine) else None
 
     def _discard_program(self) -> None:

@@ -88,8 +88,9 @@ class Embedding(Layer):
         return [LayerOp("embedding", columns, width, (self._weights["embeddings"],), options)]
 
     def check_inputs(self, x: np.ndarray) -> None:
-        for j in range(x.shape[1]):
-            _check_indices(x[:, j], self.input_dim, j, self._title)
+        if not _are_indices(x, self.input_dim).all() or self.input_dim > _EXACT[x.itemsize]:
+            for j in range(x.shape[1]):
+                _check_indices(x[:, j], self.input_dim, j, self._title)
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -240,8 +241,12 @@ def _usual_width(cardinality: int) -> int:
     return min(600, max(1, round(1.6 * cardinality**0.56)))
 
 
+def _are_indices(x: np.ndarray, cardinality: int) -> np.ndarray:
+    return (x >= 0) & (x < cardinality) & (x == np.floor(x))
+
+
 def _check_indices(x: np.ndarray, cardinality: int, column: int, owner: str) -> None:
-    wrong = ~((x >= 0) & (x < cardinality) & (x == np.floor(x)))
+    wrong = ~_are_indices(x, cardinality)
     if cardinality > _EXACT[x.itemsize]:
         raise ValueError(
             f"{owner} has {cardinality} categories, more than {x.dtype} can tell apart: "

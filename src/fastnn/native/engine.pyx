@@ -52,6 +52,27 @@ cdef struct Call:
 cdef double SHORT_FLOPS = 2e4     # below it, to release the GIL costs more than it gives
 
 
+# Whole numbers below these are exact.
+cdef double EXACT_FLOATS = 2.0 ** 24
+cdef double EXACT_DOUBLES = 2.0 ** 53
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef bint number_rows(const real *x, int64_t count, int64_t stride, double rows) noexcept nogil:
+    """Whether x[0], x[stride], ... are whole numbers from 0 to rows - 1."""
+    cdef int64_t i
+    cdef int wrong = 0
+    for i in range(count):
+        if 0 <= x[i * stride] < rows:
+            wrong |= x[i * stride] != <int64_t>x[i * stride]
+        else:
+            wrong = 1
+    return not wrong
+
+
 cdef class NativeEngine:
     """Runs a program with the C kernels; see `fastnn.program.Engine`."""
 
@@ -72,6 +93,7 @@ cdef class NativeEngine:
     cdef int type_number
     cdef double row_flops
     cdef bint rows_can_be_shared
+    cdef bint reads_indices    # the first op is an embedding
 
     def __cinit__(self):
         self.counters = NULL
@@ -95,6 +117,11 @@ cdef class NativeEngine:
         for i in range(self.ops.count):
             if self.ops.items[i].kind in (CUSTOM, USER):  # need the GIL
                 self.rows_can_be_shared = False
+        self.reads_indices = (
+            self.ops.count > 0
+            and self.ops.items[0].kind == LAYER
+            and self.ops.items[0].layer.kind == FNN_EMBEDDING
+        )
 
     cdef int _watch_blocks(self) except -1:
         cdef int i
@@ -204,7 +231,10 @@ cdef class NativeEngine:
         self._forward(x, out)
 
     cdef bint accepts(self, x):
-        """Whether `x` can be read as it is: an aligned, C-contiguous matrix of the right type."""
+        """Whether `x` can be read as it is: an aligned, C-contiguous matrix of the right type.
+
+        Indices that are none are for the layer to complain of.
+        """
         return (
             type(x) is np.ndarray
             and np.PyArray_TYPE(x) == self.type_number
@@ -212,7 +242,27 @@ cdef class NativeEngine:
             and np.PyArray_DIM(x, 1) == self.inputs
             and np.PyArray_IS_C_CONTIGUOUS(x)
             and np.PyArray_ISBEHAVED_RO(x)
+            and (not self.reads_indices or self._are_indices(x))
         )
+
+    cdef bint _are_indices(self, np.ndarray x) noexcept:
+        """Whether each column with a table holds numbers of its rows."""
+        cdef const double *column = self.ops.items[0].layer.options  # table, rows, width of each
+        cdef const char *data = address(x)
+        cdef int64_t j, rows = np.PyArray_DIM(x, 0), size = self.ops.itemsize
+        cdef bint right = True
+        for j in range(self.inputs):
+            if column[3 * j] < 0:
+                continue
+            if column[3 * j + 1] > (EXACT_FLOATS if size == 4 else EXACT_DOUBLES):
+                return False
+            if size == 4:
+                right &= number_rows(<const float *>(data + j * size), rows, self.inputs,
+                                     column[3 * j + 1])
+            else:
+                right &= number_rows(<const double *>(data + j * size), rows, self.inputs,
+                                     column[3 * j + 1])
+        return right
 
     cdef np.ndarray result(self, np.ndarray x):
         """Return the output for an `x` that is accepted."""

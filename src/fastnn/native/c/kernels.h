@@ -7,6 +7,7 @@
 #include "gemm.h"
 #include "losses.h"
 #include "updates.h"
+#include "random.h"
 #include "rows.h"
 #include "layers.h"
 #include "noise.h"
@@ -85,13 +86,18 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
 #undef HALF_LOG_TWO_PI
-#undef DROPOUT_GROUPS
+#undef NOISE_GROUPS
 #undef COUNT
 #undef ROWS_OF
 #undef VECTORS_OF
 #undef VECTORS
+#undef BLOCK_VECTORS
+#undef BLOCKS_OF_COLUMNS
+#undef VECTORS_OF_BLOCK
 #undef COLUMN_OPTIONS
 #undef NOISE_COLUMNS
+#undef BLOCKS_OF
+#undef VECTORS_IN_BLOCK
 #undef SELU_SATURATION
 #undef UNIT_LIMIT
 #undef COLUMN_SUMS

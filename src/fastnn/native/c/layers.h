@@ -32,6 +32,33 @@ INLINE void FN(give)(const fnn_layer *l, int weight, int64_t j, vec sum) {
     FN(store_columns)(out + j, sum, columns);
 }
 
+/* For columns that are multiplied and added to, each by numbers of its own: y = (x - centre) scale +
+ * offset, for as many columns at a time as the first-level cache has room for their numbers. One
+ * vector of columns at a time comes to each page of memory once for every vector: for 128 x 1024
+ * elements it took 66 us, and in blocks of 64 vectors it takes 18 us (AVX-512, Zen 4). */
+#define BLOCK_VECTORS 64
+#define BLOCKS_OF_COLUMNS(l, j)                                                                  \
+    int64_t j = (l)->first; j < (l)->first + (l)->count; j += BLOCK_VECTORS * LANES
+#define VECTORS_OF_BLOCK(l, j, v)                                                                \
+    int v = 0; v < BLOCK_VECTORS && FN(columns_from)(l, (j) + v * LANES) > 0; v++
+
+typedef struct {
+    vec centre, scale, offset;
+} FN(line);
+
+static void FN(move_columns)(const fnn_layer *l, int64_t j, const FN(line) line[BLOCK_VECTORS],
+                             const void *x_, int64_t x_row, void *y_, int64_t y_row) {
+    const REAL *x = (const REAL *)x_ + j;
+    REAL *y = (REAL *)y_ + j;
+    const int64_t columns = FN(columns_from)(l, j);
+    for (int64_t i = 0; i < l->rows; i++, x += x_row, y += y_row)
+        for (VECTORS_OF_BLOCK(l, j, v)) {
+            const int64_t p = v * LANES, n = columns - p;
+            const vec d = FN(load_columns)(x + p, n) - line[v].centre;
+            FN(store_columns)(y + p, d * line[v].scale + line[v].offset, n);
+        }
+}
+
 static void FN(add_matrices)(int64_t rows, int64_t columns, const void *a_, int64_t a_row,
                              const void *b_, int64_t b_row, void *y_, int64_t y_row) {
     const REAL *a = a_, *b = b_;
@@ -227,23 +254,27 @@ INLINE vec FN(options_from)(const double *options, int64_t n) {
 }
 
 static void FN(rescaling)(const fnn_layer *l) {
-    for (VECTORS_OF(l, j)) {
-        const int64_t n = FN(columns_from)(l, j);
-        const vec scale = FN(options_from)(l->options + j, n);
-        const vec offset = FN(options_from)(l->options + l->inputs + j, n);
-        for (int64_t i = 0; i < l->rows; i++)
-            FN(store_columns)(FN(y_of)(l, i) + j,
-                              scale * FN(load_columns)(FN(x_of)(l, i) + j, n) + offset, n);
+    for (BLOCKS_OF_COLUMNS(l, j)) {
+        FN(line) line[BLOCK_VECTORS];
+        for (VECTORS_OF_BLOCK(l, j, v)) {
+            const int64_t p = j + v * LANES, n = FN(columns_from)(l, p);
+            line[v].centre = (vec){0};
+            line[v].scale = FN(options_from)(l->options + p, n);
+            line[v].offset = FN(options_from)(l->options + l->inputs + p, n);
+        }
+        FN(move_columns)(l, j, line, l->x, l->x_row, l->y, l->y_row);
     }
 }
 
 static void FN(rescaling_input_gradient)(const fnn_layer *l) {
-    for (VECTORS_OF(l, j)) {
-        const int64_t n = FN(columns_from)(l, j);
-        const vec scale = FN(options_from)(l->options + j, n);
-        for (int64_t i = 0; i < l->rows; i++)
-            FN(store_columns)(FN(input_gradient_of)(l, i) + j,
-                              scale * FN(load_columns)(FN(gradient_of)(l, i) + j, n), n);
+    for (BLOCKS_OF_COLUMNS(l, j)) {
+        FN(line) line[BLOCK_VECTORS];
+        for (VECTORS_OF_BLOCK(l, j, v)) {
+            const int64_t p = j + v * LANES;
+            line[v] = (FN(line)){.scale = FN(options_from)(l->options + p, FN(columns_from)(l, p))};
+        }
+        FN(move_columns)(l, j, line, l->gradient, l->gradient_row, l->input_gradient,
+                         l->input_gradient_row);
     }
 }
 
@@ -259,14 +290,26 @@ static void FN(copy_rows)(const fnn_layer *l) {
     for (ROWS_OF(l, i)) memcpy(FN(y_of)(l, i), FN(x_of)(l, i), (size_t)l->inputs * sizeof(REAL));
 }
 
-static double FN(activity_penalty)(const fnn_layer *l) {
-    double penalty = 0;
-    for (int64_t i = 0; i < l->rows; i++) {
-        if (l->options[0] != 0)
-            penalty += l->options[0] * FN(sum_of_magnitudes)(l->inputs, FN(x_of)(l, i));
-        if (l->options[1] != 0)
-            penalty += l->options[1] * FN(sum_of_squares)(l->inputs, FN(x_of)(l, i));
+/* That of some columns of a row, few enough for sums in REAL. */
+INLINE double FN(penalty_of)(const fnn_layer *l, int64_t columns, const REAL *x) {
+    vec magnitudes = {0}, squares = {0};
+    for (VECTORS(columns, j)) {
+        const vec v = FN(load_columns)(x + j, columns - j);
+        magnitudes += FN(abs)(v);
+        squares += v * v;
     }
+    const double penalty = l->options[0] != 0 ? l->options[0] * (double)FN(sum)(magnitudes) : 0;
+    return l->options[1] != 0 ? penalty + l->options[1] * (double)FN(sum)(squares) : penalty;
+}
+
+static double FN(activity_penalty)(const fnn_layer *l) {
+    const int64_t most = BLOCK_VECTORS * LANES;
+    double penalty = 0;
+    for (int64_t i = 0; i < l->rows; i++)
+        for (int64_t j = 0; j < l->inputs; j += most) {
+            const int64_t left = l->inputs - j;
+            penalty += FN(penalty_of)(l, left < most ? left : most, FN(x_of)(l, i) + j);
+        }
     return penalty;
 }
 

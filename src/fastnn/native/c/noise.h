@@ -3,19 +3,9 @@
  * As with dropout, the noise is a function of seed, step, row and column: backward draws it again,
  * and it does not depend on threads. Rows are worked on in blocks of NOISE_COLUMNS. */
 
-#define NOISE_COLUMNS (4 * DROPOUT_GROUPS)
-
-/* Random words for columns j to j + NOISE_COLUMNS of a row: column j + 4 g + w has words[w][g]. */
-INLINE void FN(words_of)(const fnn_layer *l, int64_t i, int64_t j,
-                         uint32_t words[4][DROPOUT_GROUPS]) {
-    for (int group = 0; group < DROPOUT_GROUPS; group++) {
-        words[0][group] = (uint32_t)(j / 4 + group);
-        words[1][group] = (uint32_t)(l->first_row + i);
-        words[2][group] = (uint32_t)l->step;
-        words[3][group] = (uint32_t)(l->step >> 32);
-    }
-    FN(philox)(words, l->seed);
-}
+#define BLOCKS_OF(l, j) int64_t j = 0; j < (l)->inputs; j += NOISE_COLUMNS
+#define VECTORS_IN_BLOCK(l, j, p)                                                                \
+    int64_t p = (j); p < (j) + NOISE_COLUMNS && p < (l)->inputs; p += LANES
 
 /* cos and sin of 2 pi u for 0 <= u < 1, by the nearest quarter turn and Taylor's series. */
 INLINE void FN(turn)(vec u, vec *cosine, vec *sine) {
@@ -25,8 +15,9 @@ INLINE void FN(turn)(vec u, vec *cosine, vec *sine) {
                                1.0 / 6227020800.0, -1.0 / 1307674368000.0};
     const vec quarter = (4 * u + ROUND_MAGIC) - ROUND_MAGIC; /* 0 to 4 */
     const vec angle = (4 * u - quarter) * (REAL)1.5707963267948966, square = angle * angle;
-    const vec c = FN(polynomial)(even, COUNT(even), square);
-    const vec s = angle * FN(polynomial)(odd, COUNT(odd), square);
+    const int terms = REAL_IS_FLOAT ? 6 : COUNT(even);
+    const vec c = FN(polynomial)(even, terms, square);
+    const vec s = angle * FN(polynomial)(odd, terms, square);
     const ivec crosswise = (quarter == FN(splat)(1)) | (quarter == FN(splat)(3));
     const ivec c_negative = (quarter == FN(splat)(1)) | (quarter == FN(splat)(2));
     const ivec s_negative = (quarter == FN(splat)(2)) | (quarter == FN(splat)(3));
@@ -36,34 +27,28 @@ INLINE void FN(turn)(vec u, vec *cosine, vec *sine) {
     *sine = FN(select)(s_negative, -*sine, *sine);
 }
 
-/* Normal variates for NOISE_COLUMNS columns, two of each two words' upper 24 bits: G. E. P. Box and
- * M. E. Muller, "A note on the generation of random normal deviates" (1958). */
-INLINE void FN(normals)(uint32_t words[4][DROPOUT_GROUPS], REAL out[NOISE_COLUMNS]) {
-    REAL radius[DROPOUT_GROUPS], turns[DROPOUT_GROUPS], first[DROPOUT_GROUPS],
-        second[DROPOUT_GROUPS];
-    for (int pair = 0; pair < 4; pair += 2) {
-        for (int g = 0; g < DROPOUT_GROUPS; g++) {
-            radius[g] = (REAL)((words[pair][g] >> 8) + 1) * (REAL)(1.0 / 16777216);
-            turns[g] = (REAL)(words[pair + 1][g] >> 8) * (REAL)(1.0 / 16777216);
-        }
-        for (int g = 0; g < DROPOUT_GROUPS; g += LANES) {
-            vec c, s;
-            FN(turn)(FN(load)(turns + g), &c, &s);
-            vec r = -2 * FN(log)(FN(load)(radius + g));
-            UNROLL
-            for (int lane = 0; lane < LANES; lane++) r[lane] = REAL_SQRT(r[lane]);
-            FN(store)(first + g, r * c);
-            FN(store)(second + g, r * s);
-        }
-        for (int g = 0; g < DROPOUT_GROUPS; g++) {
-            out[4 * g + pair] = first[g];
-            out[4 * g + pair + 1] = second[g];
-        }
+/* Normal variates for NOISE_COLUMNS columns of row i from j on, two of each two words' upper 24 bits:
+ * G. E. P. Box and M. E. Muller, "A note on the generation of random normal deviates" (1958). */
+INLINE void FN(normals)(const fnn_layer *l, int64_t i, int64_t j, REAL out[NOISE_COLUMNS]) {
+    enum { PAIRS = NOISE_COLUMNS / 2 };
+    uint32_t words[NOISE_COLUMNS];
+    REAL uniform[PAIRS], turns[PAIRS], first[PAIRS], second[PAIRS];
+    FN(random_words)(l->seed, l->step, l->first_row + i, j, words);
+    for (int p = 0; p < PAIRS; p++) {
+        uniform[p] = (REAL)(int32_t)((words[2 * p] >> 8) + 1) * (REAL)(1.0 / 16777216);
+        turns[p] = (REAL)(int32_t)(words[2 * p + 1] >> 8) * (REAL)(1.0 / 16777216);
     }
-}
-
-INLINE int64_t FN(noise_width)(const fnn_layer *l, int64_t j) {
-    return l->inputs - j < NOISE_COLUMNS ? l->inputs - j : NOISE_COLUMNS;
+    for (VECTORS(PAIRS, p)) {
+        vec cosine, sine;
+        FN(turn)(FN(load)(turns + p), &cosine, &sine);
+        const vec radius = FN(root)(-2 * FN(log)(FN(load)(uniform + p)));
+        FN(store)(first + p, radius * cosine);
+        FN(store)(second + p, radius * sine);
+    }
+    for (int p = 0; p < PAIRS; p++) {
+        out[2 * p] = first[p];
+        out[2 * p + 1] = second[p];
+    }
 }
 
 /* Gaussian noise: y = x + stddev n. Options: stddev. */
@@ -74,15 +59,16 @@ static void FN(gaussian_noise)(const fnn_layer *l) {
         return;
     }
     const REAL deviation = (REAL)l->options[0];
-    uint32_t words[4][DROPOUT_GROUPS];
     REAL n[NOISE_COLUMNS];
     for (ROWS_OF(l, i)) {
         const REAL *x = FN(x_of)(l, i);
         REAL *y = FN(y_of)(l, i);
-        for (int64_t j = 0; j < l->inputs; j += NOISE_COLUMNS) {
-            FN(words_of)(l, i, j, words);
-            FN(normals)(words, n);
-            for (int64_t p = 0; p < FN(noise_width)(l, j); p++) y[j + p] = x[j + p] + deviation * n[p];
+        for (BLOCKS_OF(l, j)) {
+            FN(normals)(l, i, j, n);
+            for (VECTORS_IN_BLOCK(l, j, p)) {
+                const vec v = FN(load_columns)(x + p, l->inputs - p);
+                FN(store_columns)(y + p, v + deviation * FN(load)(n + p - j), l->inputs - p);
+            }
         }
     }
 }
@@ -100,15 +86,15 @@ static const fnn_layer_steps FN(gaussian_noise_steps) = {
 
 /* Gaussian dropout: y = x (1 + sqrt(rate / (1 - rate)) n). Options: rate. */
 
-INLINE void FN(gaussian_factors)(const fnn_layer *l, int64_t i, const REAL *x, REAL *y) {
+static void FN(times_factors)(const fnn_layer *l, int64_t i, const REAL *x, REAL *y) {
     const REAL deviation = (REAL)sqrt(l->options[0] / (1 - l->options[0]));
-    uint32_t words[4][DROPOUT_GROUPS];
     REAL n[NOISE_COLUMNS];
-    for (int64_t j = 0; j < l->inputs; j += NOISE_COLUMNS) {
-        FN(words_of)(l, i, j, words);
-        FN(normals)(words, n);
-        for (int64_t p = 0; p < FN(noise_width)(l, j); p++)
-            y[j + p] = x[j + p] * (1 + deviation * n[p]);
+    for (BLOCKS_OF(l, j)) {
+        FN(normals)(l, i, j, n);
+        for (VECTORS_IN_BLOCK(l, j, p)) {
+            const vec v = FN(load_columns)(x + p, l->inputs - p);
+            FN(store_columns)(y + p, v * (1 + deviation * FN(load)(n + p - j)), l->inputs - p);
+        }
     }
 }
 
@@ -117,12 +103,12 @@ static void FN(gaussian_dropout)(const fnn_layer *l) {
         FN(copy_rows)(l);
         return;
     }
-    for (ROWS_OF(l, i)) FN(gaussian_factors)(l, i, FN(x_of)(l, i), FN(y_of)(l, i));
+    for (ROWS_OF(l, i)) FN(times_factors)(l, i, FN(x_of)(l, i), FN(y_of)(l, i));
 }
 
 static void FN(gaussian_dropout_input_gradient)(const fnn_layer *l) {
     for (ROWS_OF(l, i))
-        FN(gaussian_factors)(l, i, FN(gradient_of)(l, i), FN(input_gradient_of)(l, i));
+        FN(times_factors)(l, i, FN(gradient_of)(l, i), FN(input_gradient_of)(l, i));
 }
 
 static const fnn_layer_steps FN(gaussian_dropout_steps) = {
@@ -136,18 +122,21 @@ static const fnn_layer_steps FN(gaussian_dropout_steps) = {
 
 #define SELU_SATURATION (-1.7580993408473766)
 
-INLINE void FN(alpha_row)(const fnn_layer *l, int64_t i, const REAL *x, REAL *y, REAL dropped,
+static void FN(alpha_row)(const fnn_layer *l, int64_t i, const REAL *x, REAL *y, REAL dropped,
                           REAL offset) {
     const double rate = l->options[0];
     const REAL scale =
         (REAL)(1 / sqrt((1 - rate) * (1 + rate * SELU_SATURATION * SELU_SATURATION)));
-    const uint32_t threshold = (uint32_t)(rate * 4294967296.0);
-    uint32_t words[4][DROPOUT_GROUPS];
-    for (int64_t j = 0; j < l->inputs; j += NOISE_COLUMNS) {
-        FN(words_of)(l, i, j, words);
-        for (int64_t p = 0; p < FN(noise_width)(l, j); p++) {
-            const REAL kept = words[p % 4][p / 4] >= threshold ? x[j + p] : dropped;
-            y[j + p] = scale * kept + scale * offset;
+    const uint32_t threshold = FN(threshold)(rate);
+    uint32_t words[NOISE_COLUMNS];
+    INT kept[NOISE_COLUMNS];
+    for (BLOCKS_OF(l, j)) {
+        FN(random_words)(l->seed, l->step, l->first_row + i, j, words);
+        FN(choose)(words, threshold, kept);
+        for (VECTORS_IN_BLOCK(l, j, p)) {
+            const vec v = FN(select)(FN(load_lanes)(kept + p - j),
+                                     FN(load_columns)(x + p, l->inputs - p), FN(splat)(dropped));
+            FN(store_columns)(y + p, scale * v + scale * offset, l->inputs - p);
         }
     }
 }

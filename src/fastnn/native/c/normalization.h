@@ -172,32 +172,31 @@ INLINE void FN(find_moments)(const fnn_layer *l, int64_t j, int64_t n, vec *mean
     *variance = squares / (REAL)l->rows;
 }
 
-INLINE vec FN(root)(vec x) {
-    UNROLL
-    for (int64_t i = 0; i < LANES; i++) x[i] = REAL_SQRT(x[i]);
-    return x;
+/* Mean, variance and r of n columns from j on, kept for the steps to come. */
+INLINE FN(line) FN(batch_norm_line)(const fnn_layer *l, int64_t j, int64_t n) {
+    vec mean, variance;
+    if (l->training) {
+        FN(find_moments)(l, j, n, &mean, &variance);
+    } else {
+        mean = FN(load_columns)(FN(weight)(l, 2) + j, n);
+        variance = FN(load_columns)(FN(weight)(l, 3) + j, n);
+    }
+    const vec r = 1 / FN(root)(variance + (REAL)l->options[1]);
+    FN(store_columns)(FN(column_room)(l, 0) + j, mean, n);
+    FN(store_columns)(FN(column_room)(l, 1) + j, variance, n);
+    FN(store_columns)(FN(column_room)(l, 2) + j, r, n);
+    const vec scale = r * FN(weight_from)(l, 0, j, n, 1);
+    return (FN(line)){mean, scale, FN(weight_from)(l, 1, j, n, 0)};
 }
 
 static void FN(batch_norm)(const fnn_layer *l) {
-    for (VECTORS_OF(l, j)) {
-        const int64_t n = FN(columns_from)(l, j);
-        vec mean, variance;
-        if (l->training) {
-            FN(find_moments)(l, j, n, &mean, &variance);
-        } else {
-            mean = FN(load_columns)(FN(weight)(l, 2) + j, n);
-            variance = FN(load_columns)(FN(weight)(l, 3) + j, n);
+    for (BLOCKS_OF_COLUMNS(l, j)) {
+        FN(line) line[BLOCK_VECTORS];
+        for (VECTORS_OF_BLOCK(l, j, v)) {
+            const int64_t p = j + v * LANES;
+            line[v] = FN(batch_norm_line)(l, p, FN(columns_from)(l, p));
         }
-        const vec r = 1 / FN(root)(variance + (REAL)l->options[1]);
-        FN(store_columns)(FN(column_room)(l, 0) + j, mean, n);
-        FN(store_columns)(FN(column_room)(l, 1) + j, variance, n);
-        FN(store_columns)(FN(column_room)(l, 2) + j, r, n);
-        const vec scale = r * FN(weight_from)(l, 0, j, n, 1);
-        const vec offset = FN(weight_from)(l, 1, j, n, 0);
-        for (int64_t i = 0; i < l->rows; i++) {
-            const vec d = FN(load_columns)(FN(x_of)(l, i) + j, n) - mean;
-            FN(store_columns)(FN(y_of)(l, i) + j, d * scale + offset, n);
-        }
+        FN(move_columns)(l, j, line, l->x, l->x_row, l->y, l->y_row);
     }
 }
 
@@ -267,22 +266,26 @@ INLINE vec FN(given_factor)(const fnn_layer *l, int64_t j, int64_t n) {
 }
 
 static void FN(normalization)(const fnn_layer *l) {
-    for (VECTORS_OF(l, j)) {
-        const int64_t n = FN(columns_from)(l, j);
-        const vec mean = FN(load_columns)(FN(weight)(l, 0) + j, n), r = FN(given_factor)(l, j, n);
-        for (int64_t i = 0; i < l->rows; i++)
-            FN(store_columns)(FN(y_of)(l, i) + j,
-                              (FN(load_columns)(FN(x_of)(l, i) + j, n) - mean) * r, n);
+    for (BLOCKS_OF_COLUMNS(l, j)) {
+        FN(line) line[BLOCK_VECTORS];
+        for (VECTORS_OF_BLOCK(l, j, v)) {
+            const int64_t p = j + v * LANES, n = FN(columns_from)(l, p);
+            const vec mean = FN(load_columns)(FN(weight)(l, 0) + p, n);
+            line[v] = (FN(line)){.centre = mean, .scale = FN(given_factor)(l, p, n)};
+        }
+        FN(move_columns)(l, j, line, l->x, l->x_row, l->y, l->y_row);
     }
 }
 
 static void FN(normalization_input)(const fnn_layer *l) {
-    for (VECTORS_OF(l, j)) {
-        const int64_t n = FN(columns_from)(l, j);
-        const vec r = FN(given_factor)(l, j, n);
-        for (int64_t i = 0; i < l->rows; i++)
-            FN(store_columns)(FN(input_gradient_of)(l, i) + j,
-                              FN(load_columns)(FN(gradient_of)(l, i) + j, n) * r, n);
+    for (BLOCKS_OF_COLUMNS(l, j)) {
+        FN(line) line[BLOCK_VECTORS];
+        for (VECTORS_OF_BLOCK(l, j, v)) {
+            const int64_t p = j + v * LANES;
+            line[v] = (FN(line)){.scale = FN(given_factor)(l, p, FN(columns_from)(l, p))};
+        }
+        FN(move_columns)(l, j, line, l->gradient, l->gradient_row, l->input_gradient,
+                         l->input_gradient_row);
     }
 }
 

@@ -80,46 +80,22 @@ static int FN(all_finite)(int64_t n, const void *x_) {
     return !found;
 }
 
-/* One word for each of four columns and DROPOUT_GROUPS groups of them: Philox4x32-10 of Salmon,
- * Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). The loops over
- * groups become vectors. */
-#define DROPOUT_GROUPS 16
-
-INLINE void FN(philox)(uint32_t words[4][DROPOUT_GROUPS], uint64_t seed) {
-    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < DROPOUT_GROUPS; i++) {
-            const uint64_t first = (uint64_t)words[0][i] * 0xD2511F53u;
-            const uint64_t second = (uint64_t)words[2][i] * 0xCD9E8D57u;
-            words[0][i] = (uint32_t)(second >> 32) ^ words[1][i] ^ key0;
-            words[1][i] = (uint32_t)second;
-            words[2][i] = (uint32_t)(first >> 32) ^ words[3][i] ^ key1;
-            words[3][i] = (uint32_t)first;
-        }
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
-    }
-}
-
 static void FN(dropout)(const fnn_dropout *d) {
     const REAL factor = (REAL)(1 / (1 - d->rate));
-    const uint32_t threshold = (uint32_t)(d->rate * 4294967296.0);
-    uint32_t words[4][DROPOUT_GROUPS];
+    const uint32_t threshold = FN(threshold)(d->rate);
+    uint32_t words[NOISE_COLUMNS];
+    INT kept[NOISE_COLUMNS];
     for (int64_t i = 0; i < d->rows; i++) {
         const REAL *x = (const REAL *)d->x + i * d->x_row;
         REAL *y = (REAL *)d->y + i * d->y_row;
-        for (int64_t j = 0; j < d->columns; j += 4 * DROPOUT_GROUPS) {
-            for (int group = 0; group < DROPOUT_GROUPS; group++) {
-                words[0][group] = (uint32_t)(j / 4 + group);
-                words[1][group] = (uint32_t)(d->first_row + i);
-                words[2][group] = (uint32_t)d->step;
-                words[3][group] = (uint32_t)(d->step >> 32);
+        for (int64_t j = 0; j < d->columns; j += NOISE_COLUMNS) {
+            FN(random_words)(d->seed, d->step, d->first_row + i, j, words);
+            FN(choose)(words, threshold, kept);
+            for (int64_t p = j; p < d->columns && p < j + NOISE_COLUMNS; p += LANES) {
+                const vec v = FN(load_columns)(x + p, d->columns - p) * factor;
+                FN(store_columns)(y + p, FN(where)(FN(load_lanes)(kept + p - j), v),
+                                  d->columns - p);
             }
-            FN(philox)(words, d->seed);
-            const int64_t left = d->columns - j;
-            const int64_t width = left < 4 * DROPOUT_GROUPS ? left : 4 * DROPOUT_GROUPS;
-            for (int64_t k = 0; k < width; k++)
-                y[j + k] = words[k % 4][k / 4] >= threshold ? x[j + k] * factor : 0;
         }
     }
 }
