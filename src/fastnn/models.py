@@ -265,11 +265,11 @@ class Sequential(FastCall):
             engine = self._engine_class(program)
             self._built_shape = shape
             self._running = engine, program
-            # Inputs of more axes have to be reshaped first; indices the engine can check itself.
-            of_indices = layers.Embedding, layers.CategoricalEmbedding
-            checked = type(self._first_layer()) in of_indices or not self._checks_inputs()
-            quick = len(shape) == 2 and checked
-            self._native = engine if quick and isinstance(engine, NativeEngine) else None
+            self._native = None
+            # Inputs of more axes have to be reshaped first; of values the engine checks indices.
+            if len(shape) == 2 and isinstance(engine, NativeEngine):
+                checked = engine.reads_indices or not self._checks_inputs()
+                self._native = engine if checked else None
 
     def _discard_program(self) -> None:
         """Forget what was derived from the layers; the next use builds it anew."""

@@ -20,6 +20,7 @@ class FastCall:
 
 class NativeEngine:
     name: str
+    reads_indices: bool
     def __init__(self, program: Program) -> None: ...
     def forward(self, x: np.ndarray, out: np.ndarray) -> None: ...
     def trainer(

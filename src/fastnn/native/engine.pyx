@@ -31,7 +31,7 @@ from fastnn.native.team cimport share_out, shared_gemm, shared_pack, team_size
 import numpy
 
 from fastnn.native.trainer import Trainer
-from fastnn.program import aligned_zeros
+from fastnn.program import LayerOp, aligned_zeros
 
 np.import_array()
 
@@ -93,7 +93,7 @@ cdef class NativeEngine:
     cdef int type_number
     cdef double row_flops
     cdef bint rows_can_be_shared
-    cdef bint reads_indices    # the first op is an embedding
+    cdef readonly bint reads_indices    # the first op is an embedding: x is looked at by itself
 
     def __cinit__(self):
         self.counters = NULL
@@ -117,11 +117,8 @@ cdef class NativeEngine:
         for i in range(self.ops.count):
             if self.ops.items[i].kind in (CUSTOM, USER):  # need the GIL
                 self.rows_can_be_shared = False
-        self.reads_indices = (
-            self.ops.count > 0
-            and self.ops.items[0].kind == LAYER
-            and self.ops.items[0].layer.kind == FNN_EMBEDDING
-        )
+        first = program.ops[0] if program.ops else None
+        self.reads_indices = isinstance(first, LayerOp) and first.kernel == "embedding"
 
     cdef int _watch_blocks(self) except -1:
         cdef int i
