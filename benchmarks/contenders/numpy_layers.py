@@ -1,7 +1,8 @@
 """The layers of the NumPy contender, forward and backward, float32.
 
-A layer keeps its arrays from call to call. Its input has to stay as it is until `backward`, which
-may overwrite the gradient that it gets.
+A layer keeps its arrays from call to call. Products with masks take the place of `np.copyto` with
+`where`, which is many times slower. The input of a layer has to stay as it is until `backward`,
+which may overwrite the gradient that it gets.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ class LeakyReLU(Layer):
 
     def backward(self, g: np.ndarray) -> np.ndarray:
         np.greater(self.x, 0, out=self.active)
-        np.multiply(g, np.float32(sizes.SLOPE), out=self.gx)
-        np.copyto(self.gx, g, where=self.active)
-        return self.gx
+        np.multiply(self.active, np.float32(1 - sizes.SLOPE), out=self.gx)
+        self.gx += np.float32(sizes.SLOPE)
+        return np.multiply(g, self.gx, out=self.gx)
 
 
 class ELU(Layer):
@@ -102,8 +103,9 @@ class SELU(Layer):
     def backward(self, g: np.ndarray) -> np.ndarray:
         np.greater(self.x, 0, out=self.active)
         self.scratch += self.alpha * self.scale
-        np.copyto(self.scratch, self.scale, where=self.active)
-        return np.multiply(g, self.scratch, out=self.gx)
+        np.multiply(self.active, self.scale - self.alpha * self.scale, out=self.gx)
+        self.gx += self.scratch
+        return np.multiply(g, self.gx, out=self.gx)
 
 
 class GELU(Layer):
@@ -241,17 +243,17 @@ class Rescaling(Layer):
 class PReLU(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.x = x
-        np.multiply(x, self.parameters[0], out=self.y)
-        np.greater(x, 0, out=self.active)
-        np.copyto(self.y, x, where=self.active)
-        return self.y
+        np.minimum(x, 0, out=self.scratch)
+        np.multiply(self.scratch, self.parameters[0], out=self.y)
+        np.maximum(x, 0, out=self.gx)
+        return np.add(self.y, self.gx, out=self.y)
 
     def backward(self, g: np.ndarray) -> np.ndarray:
-        np.minimum(self.x, 0, out=self.scratch)
         np.einsum("ij,ij->j", g, self.scratch, out=self.gradients[0])
-        np.multiply(g, self.parameters[0], out=self.gx)
-        np.copyto(self.gx, g, where=self.active)
-        return self.gx
+        np.greater(self.x, 0, out=self.active)
+        np.multiply(self.active, 1 - self.parameters[0], out=self.gx)
+        self.gx += self.parameters[0]
+        return np.multiply(g, self.gx, out=self.gx)
 
 
 class Maxout(Layer):
@@ -377,16 +379,14 @@ class Dropout(NoiseLayer):
 class AlphaDropout(NoiseLayer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         scale, offset = alpha_dropout_line()
-        self.scale = np.float32(scale)
-        self.y.fill(scale * sizes.SATURATION + offset)
-        np.multiply(x, self.scale, out=self.gx)
-        self.gx += np.float32(offset)
-        np.copyto(self.y, self.gx, where=self.choose())
+        np.multiply(self.choose(), np.float32(scale), out=self.scratch)
+        np.subtract(x, np.float32(sizes.SATURATION), out=self.y)
+        self.y *= self.scratch
+        self.y += np.float32(scale * sizes.SATURATION + offset)
         return self.y
 
     def backward(self, g: np.ndarray) -> np.ndarray:
-        np.multiply(g, self.active, out=self.gx)
-        return np.multiply(self.gx, self.scale, out=self.gx)
+        return np.multiply(g, self.scratch, out=self.gx)
 
 
 class GaussianNoise(NoiseLayer):

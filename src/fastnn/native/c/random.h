@@ -9,7 +9,7 @@
 
 #define NOISE_GROUPS 16
 #define NOISE_COLUMNS (4 * NOISE_GROUPS)
-#define WORD 0xffffffffu
+#define WORD 0xffffffffull
 #define WIDE_LANES (VECTOR_BYTES / 8)
 
 typedef uint64_t FN(wide) __attribute__((vector_size(VECTOR_BYTES)));
@@ -17,21 +17,21 @@ typedef uint64_t FN(wide) __attribute__((vector_size(VECTOR_BYTES)));
 /* Products of the lower halves of the lanes. */
 INLINE FN(wide) FN(times)(FN(wide) a, uint32_t b) {
 #if defined(__AVX512F__)
-    return (FN(wide))_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+    return (FN(wide))_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64((int64_t)b));
 #elif defined(__AVX2__)
-    return (FN(wide))_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+    return (FN(wide))_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x((int64_t)b));
 #elif defined(__SSE2__)
-    return (FN(wide))_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b));
+    return (FN(wide))_mm_mul_epu32((__m128i)a, _mm_set1_epi64x((int64_t)b));
 #else
-    return (a & WORD) * b;
+    return (a & WORD) * (uint64_t)b;
 #endif
 }
 
 INLINE void FN(philox_round)(FN(wide) c[4], uint32_t key0, uint32_t key1) {
     const FN(wide) first = FN(times)(c[0], 0xD2511F53u), second = FN(times)(c[2], 0xCD9E8D57u);
-    c[0] = (second >> 32) ^ c[1] ^ key0;
+    c[0] = (second >> 32) ^ c[1] ^ (uint64_t)key0;
     c[1] = second;
-    c[2] = (first >> 32) ^ c[3] ^ key1;
+    c[2] = (first >> 32) ^ c[3] ^ (uint64_t)key1;
     c[3] = first;
 }
 
