@@ -30,6 +30,7 @@ INPUTS = 4
 """Of the dense layer below the one that is trained: few, so that it costs little."""
 
 ACTIVATIONS = {
+    "ReLU": "relu6",  # with a largest value; plain relu is part of the dense layer
     "LeakyReLU": "leaky_relu",
     "ELU": "elu",
     "GELU": "gelu",

@@ -168,6 +168,7 @@ def _functions(layer: TimedLayer) -> dict[str, Function]:
         "AlphaDropout": alpha_dropout,
         "GaussianNoise": lambda x, w, key: x + sizes.DEVIATION * random.normal(key, x.shape),
         "GaussianDropout": lambda x, w, key: x * (1 + deviation * random.normal(key, x.shape)),
+        "ReLU": lambda x, w, key: activations.relu6(x),
         "LeakyReLU": lambda x, w, key: activations.leaky_relu(x, sizes.SLOPE),
         "ELU": lambda x, w, key: activations.elu(x),
         "GELU": lambda x, w, key: activations.gelu(x, approximate=False),

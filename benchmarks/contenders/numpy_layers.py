@@ -63,6 +63,16 @@ class Dense(Layer):
 # Activations
 
 
+class ReLU(Layer):
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.x = x
+        return np.clip(x, 0, 6, out=self.y)
+
+    def backward(self, g: np.ndarray) -> np.ndarray:
+        np.equal(self.x, self.y, out=self.active)
+        return np.multiply(g, self.active, out=self.gx)
+
+
 class LeakyReLU(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.x = x

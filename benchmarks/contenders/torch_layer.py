@@ -87,6 +87,7 @@ def _own_modules(layer: TimedLayer) -> dict[str, Callable[[list[Any]], Part]]:
         "PReLU": lambda: nn.PReLU(n),
         "Dropout": lambda: nn.Dropout(sizes.RATE),
         "AlphaDropout": lambda: nn.AlphaDropout(sizes.RATE),
+        "ReLU": nn.ReLU6,
         "LeakyReLU": lambda: nn.LeakyReLU(sizes.SLOPE),
         "ELU": nn.ELU,
         "GELU": nn.GELU,
