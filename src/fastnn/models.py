@@ -1025,7 +1025,7 @@ def _append(ops: list[Op], op: Op) -> None:
         and isinstance(last, DenseOp)
         and layers.is_identity(last.activation)
     ):
-        ops[-1] = replace(last, activation=op.activation, outputs=op.outputs)
+        ops[-1] = DenseOp(last.inputs, op.outputs, last.kernel, last.bias, op.activation)
     else:
         ops.append(op)
 

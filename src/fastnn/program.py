@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fastnn._checks import UPDATES
+from fastnn._records import Record
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -195,8 +197,7 @@ class ParameterBlock:
         return int(self.counter[0])
 
 
-@dataclass(frozen=True, eq=False)
-class DenseOp:
+class DenseOp(Record):
     """``y = activation(x @ kernel + bias)``.
 
     `outputs` is the width of y: that of the kernel, if the activation does not change it.
@@ -217,8 +218,7 @@ class DenseOp:
         return (self.kernel,) if self.bias is None else (self.kernel, self.bias)
 
 
-@dataclass(frozen=True, eq=False)
-class ActivationOp:
+class ActivationOp(Record):
     """``y = activation(x)``, row by row where the activation looks at whole rows."""
 
     inputs: int
@@ -230,8 +230,7 @@ class ActivationOp:
         _check_widths(self, self.inputs, self.activation.output_width(self.inputs))
 
 
-@dataclass(frozen=True, eq=False)
-class DropoutOp:
+class DropoutOp(Record):
     """``y = x * keep / (1 - rate)`` in training, ``y = x`` otherwise.
 
     `seed` (64 bits) keys the counter-based generator of the mask; the counter is made of the
@@ -245,8 +244,7 @@ class DropoutOp:
     parameters: tuple[Parameter, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class LayerOp:
+class LayerOp(Record):
     """``y = kernel(x, *weights, **options)``, by the kernel of that name.
 
     Attributes
@@ -265,7 +263,7 @@ class LayerOp:
     inputs: int
     outputs: int
     weights: tuple[Parameter | None, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = MappingProxyType({})
     seed: int = 0
 
     @property
@@ -273,8 +271,7 @@ class LayerOp:
         return tuple(weight for weight in self.weights if weight is not None)
 
 
-@dataclass(frozen=True, eq=False)
-class BranchOp:
+class BranchOp(Record):
     """``y = x``, and the `AddOp` that closes this branch will add it."""
 
     inputs: int
@@ -282,8 +279,7 @@ class BranchOp:
     parameters: tuple[Parameter, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class AddOp:
+class AddOp(Record):
     """``y = x + (what entered the last BranchOp that has no AddOp yet)``."""
 
     inputs: int
@@ -301,8 +297,7 @@ class UserLayer(Protocol):
     def backward(self, gradient: np.ndarray, x: np.ndarray, y: np.ndarray) -> Any: ...
 
 
-@dataclass(frozen=True, eq=False)
-class UserOp:
+class UserOp(Record):
     """``y = layer.forward(x)``, written by the user in NumPy."""
 
     inputs: int
