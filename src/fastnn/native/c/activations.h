@@ -370,9 +370,45 @@ INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int
     }
 }
 
+/* Rows of so few columns go side by side, a row in each lane, so that an exponential serves LANES
+ * rows: 4096 rows of 3 take 43 us one after the other, and 15 us so. */
+#define FEW_COLUMNS (LANES / 2)
+
+INLINE void FN(softmax_side_by_side)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
+                                     REAL *y, int64_t y_row, const int logarithm) {
+    REAL side[FEW_COLUMNS][LANES] = {{0}};
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < columns; j++) side[j][i] = x[i * x_row + j];
+    vec largest = FN(load)(side[0]), total = {0}, v[FEW_COLUMNS];
+    for (int64_t j = 1; j < columns; j++) largest = FN(larger)(largest, FN(load)(side[j]));
+    for (int64_t j = 0; j < columns; j++) {
+        const vec shifted = FN(load)(side[j]) - largest, e = FN(exp)(shifted);
+        v[j] = logarithm ? shifted : e;
+        total += e;
+    }
+    const vec of_row = logarithm ? FN(log)(total) : 1 / total;
+    for (int64_t j = 0; j < columns; j++)
+        FN(store)(side[j], logarithm ? v[j] - of_row : v[j] * of_row);
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < columns; j++) y[i * y_row + j] = side[j][i];
+}
+
+static void FN(short_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                              int64_t y_row, int logarithm) {
+    for (int64_t i = 0; i < rows; i += LANES, x += LANES * x_row, y += LANES * y_row) {
+        const int64_t count = rows - i < LANES ? rows - i : LANES;
+        if (logarithm)
+            FN(softmax_side_by_side)(count, columns, x, x_row, y, y_row, 1);
+        else
+            FN(softmax_side_by_side)(count, columns, x, x_row, y, y_row, 0);
+    }
+}
+
 static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                         int64_t y_row, int logarithm) {
-    if (columns <= LANES && logarithm)
+    if (columns <= FEW_COLUMNS)
+        FN(short_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
+    else if (columns <= LANES && logarithm)
         FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1);
     else if (columns <= LANES)
         FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 0);

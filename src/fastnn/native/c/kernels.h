@@ -82,6 +82,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef ROW_CHAINS
 #undef NEAR_BYTES
 #undef ROWS_AT_ONCE
+#undef FEW_COLUMNS
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
