@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn.callbacks import Callback, EarlyStopping, LambdaCallback
 from fastnn.layers import Dense
 from fastnn.metrics import AUC, Precision
@@ -627,3 +628,56 @@ class TestLearning:
         history = model.fit(x, y, epochs=50, verbose=0)
         assert model.input_shape == (None, 2)
         assert history.history["loss"][-1] < 1e-3
+
+
+class TestTrainersThatAreKept:
+    """A small model's workspace serves the next fit; what has changed in between counts."""
+
+    def model(self):
+        fastnn.utils.set_random_seed(2)
+        made = Sequential([Dense(4, "tanh", input_dim=3), Dense(1)])
+        made.compile(fastnn.optimizers.SGD(0.1), fastnn.losses.Huber(delta=1.0))
+        return made
+
+    def data(self):
+        rng = np.random.default_rng(0)
+        return rng.normal(size=(20, 3)), 5 * rng.normal(size=(20, 1))
+
+    def fitted_twice(self, change):
+        kept, fresh = self.model(), self.model()
+        for model in (kept, fresh):
+            model.fit(*self.data(), batch_size=20, shuffle=False, verbose=0)
+        change(kept)
+        change(fresh)
+        fresh._compiled._renew()  # forgets its trainer
+        for model in (kept, fresh):
+            model.fit(*self.data(), batch_size=20, shuffle=False, verbose=0)
+        for a, b in zip(kept.get_weights(), fresh.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        return kept.get_weights()
+
+    def test_nothing(self):
+        self.fitted_twice(lambda model: None)
+
+    def test_an_option_of_the_loss(self):
+        def change(model):
+            model.loss.delta = 0.01
+
+        changed = self.fitted_twice(change)
+        usual = self.fitted_twice(lambda model: None)
+        assert not np.array_equal(changed[0], usual[0])
+
+    def test_a_layer_that_is_no_longer_trained(self):
+        def change(model):
+            model.layers[0].trainable = False
+
+        changed = self.fitted_twice(change)
+        usual = self.fitted_twice(lambda model: None)
+        assert not np.array_equal(changed[0], usual[0])
+
+    def test_larger_and_smaller_batches(self):
+        model = self.model()
+        x, y = self.data()
+        for size in (5, 20, 7):
+            model.fit(x, y, batch_size=size, epochs=2, verbose=0)
+        assert model.optimizer.iterations == 2 * (4 + 1 + 3)

@@ -17,6 +17,7 @@ import numpy as np
 
 from fastnn import losses, optimizers
 from fastnn._validation import check_memory, whole_number
+from fastnn.native.team import get_num_threads
 from fastnn.program import (
     ActivationOp,
     Dataset,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 BUDGET = 0.05
 """Seconds that a trainer may run before it comes back."""
+
+KEPT_BYTES = 1 << 20
+"""Workspace up to which a trainer is kept for the next fit: making one takes 0.1 ms."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,10 @@ class Compiled:
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
-        self._cached: tuple[tuple[Any, ...], int, Trainer] | None = None
+        self._kept: tuple[tuple[Any, ...], int, Trainer] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_cached")}
+        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_kept")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -125,17 +129,24 @@ class Compiled:
         objective = Objective(self.loss, head_of(self.loss, program), self.metrics)
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
-    def cached_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+    def kept_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
         """Return a trainer as `trainer` does, the last one again if nothing has changed.
 
-        For single steps, which would otherwise spend their time on making one. To be called
-        by one thread at a time.
+        For single steps and short fits, which would otherwise spend their time on making one.
+        To be called by one thread at a time.
         """
         flags = tuple((parameter.trainable, parameter.renewed) for parameter in program.parameters)
-        key = (engine, self.optimizer.rule(), self.metrics, flags)
-        if self._cached is None or self._cached[0] != key or self._cached[1] < capacity:
-            self._cached = key, capacity, self.trainer(engine, program, capacity)
-        return self._cached[2]
+        assert self.loss is not None
+        loss = tuple(self.loss.kernel_options().items()) if self.loss.kernel else ()
+        key = (engine, self.optimizer.rule(), loss, self.metrics, flags, get_num_threads())
+        if self._kept is None or self._kept[0] != key or self._kept[1] < capacity:
+            self._kept = key, capacity, self.trainer(engine, program, capacity)
+        return self._kept[2]
+
+
+def is_small(program: Program, capacity: int) -> bool:
+    """Whether the memory of a trainer is so little that it may be kept after a fit."""
+    return _needed(program, capacity, 0) <= KEPT_BYTES
 
 
 def _as_list(requested: Any) -> list[Any]:

@@ -670,7 +670,8 @@ class Sequential(FastCall):
         engine, program = self._ready(shape)
         _training.require_gradient(program)
         compiled.resolve_metrics(program.outputs)
-        make = compiled.cached_trainer if single else compiled.trainer
+        keep = single or _training.is_small(program, capacity)
+        make = compiled.kept_trainer if keep else compiled.trainer
         trainer = make(engine, program, capacity)
         compiled.optimizer.state = compiled.state(program)
         return trainer
