@@ -12,6 +12,9 @@ from setuptools.command.build_ext import build_ext
 NATIVE = "src/fastnn/native"
 OPTIMISE = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 
+# What the dynamic linker needs stays.
+WITHOUT_SYMBOLS = ["-Wl,-s"] if sys.platform == "linux" else []
+
 # The kernels are compiled once for each of these; which one runs is decided at import.
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64") and sys.maxsize > 2**32:
@@ -43,7 +46,7 @@ def extension(name, *sources):
         f"fastnn.native.{name}",
         [f"{NATIVE}/{name}.pyx", *sources],
         extra_compile_args=[*OPTIMISE, "-pthread", "-Wno-discarded-qualifiers"],
-        extra_link_args=["-pthread"],
+        extra_link_args=["-pthread", *WITHOUT_SYMBOLS],
         include_dirs=[numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         depends=glob(f"{NATIVE}/c/*"),
