@@ -6,7 +6,6 @@ iteration is done. Each iteration is an epoch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,6 @@ class _Stopped(Exception):
     """A callback has ended the training."""
 
 
-@dataclass(frozen=True, eq=False)
 class FullBatchLoop(Loop):
     """Lets SciPy minimise the loss over all data, and tells the callbacks."""
 

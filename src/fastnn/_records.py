@@ -6,7 +6,7 @@ imports fastnn, and an op is little more than a name for a few fields.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -20,15 +20,21 @@ else:
 class Record:
     """Base of records: their fields are those annotated in the class, with defaults, if any.
 
-    They are given in that order or by name, and cannot be set later. A subclass may check them in
-    `__post_init__`.
+    Those of base classes come first. They are given in that order or by name, and cannot be set
+    later. A subclass may check them in `__post_init__`.
     """
 
+    _fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._fields = (*cls._fields, *cls.__annotations__)
+
     def __init__(self, *values: Any, **named: Any) -> None:
-        fields = type(self).__annotations__
+        fields = self._fields
         given = dict(zip(fields, values, strict=False)) | named
         missing = [name for name in fields if name not in given and not hasattr(self, name)]
-        if missing or len(values) > len(fields) or not given.keys() <= fields.keys():
+        if missing or len(values) > len(fields) or not given.keys() <= set(fields):
             raise TypeError(
                 f"{type(self).__name__} takes {', '.join(fields)}, got {len(values)} values and "
                 f"{', '.join(named) or 'no names'}"

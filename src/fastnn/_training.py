@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import losses, optimizers
+from fastnn._records import Record
 from fastnn._validation import check_memory, whole_number
 from fastnn.native.team import get_num_threads
 from fastnn.program import (
@@ -46,8 +46,7 @@ KEPT_BYTES = 1 << 20
 """Workspace up to which a trainer is kept for the next fit: making one takes 0.1 ms."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """How the epochs of a fit are to be run."""
 
     batch_size: int
@@ -240,8 +239,7 @@ def split(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
 # Loops
 
 
-@dataclass(frozen=True, eq=False)
-class Loop:
+class Loop(Record):
     """Runs a trainer over data and tells the callbacks."""
 
     model: Sequential

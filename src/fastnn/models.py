@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -593,7 +592,8 @@ class Sequential(FastCall):
                 f"{type(compiled.optimizer).__name__} takes all {len(data)} samples at once, got "
                 f"batch_size={batch_size}: leave batch_size out"
             )
-        plan = replace(plan, batch_size=most if full_batch else min(plan.batch_size, most))
+        size = most if full_batch else min(plan.batch_size, most)
+        plan = _training.Plan(size, epochs, initial_epoch, shuffle)
         history = History()
         steps = _training.batches(data, plan.batch_size)
         heard = CallbackList(
@@ -1047,7 +1047,8 @@ def _weighted(data: Dataset, class_weight: Mapping[int, float] | None) -> Datase
     if class_weight is None:
         return data
     factors = _validation.class_weights(class_weight, data.y, data.x.dtype)
-    return replace(data, weights=factors if data.weights is None else data.weights * factors)
+    weights = factors if data.weights is None else data.weights * factors
+    return Dataset(data.x, data.y, weights)
 
 
 def _values(logs: dict[str, float], as_dict: bool) -> float | list[float] | dict[str, float]:

@@ -346,8 +346,7 @@ class Program:
         return self.layout.parameters
 
 
-@dataclass(frozen=True, eq=False)
-class Objective:
+class Objective(Record):
     """What training minimises and what is counted on the way.
 
     Attributes
@@ -365,8 +364,7 @@ class Objective:
     metrics: tuple[Metric, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Record):
     """Checked arrays, C-contiguous.
 
     Attributes
