@@ -52,6 +52,10 @@ class SimpleRNN(KernelLayer):
     recurrent_kernel : ndarray of shape (units, units)
     bias : ndarray of shape (units,), or None
 
+    Notes
+    -----
+    The steps of a layer follow one another on one thread, whatever the number of threads.
+
     References
     ----------
     J. L. Elman (1990). Finding structure in time. Cognitive Science 14, 179-211.
