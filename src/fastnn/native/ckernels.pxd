@@ -168,7 +168,6 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t rows, inputs, outputs
         int64_t first, count
         const double *options
-        int64_t option_count
         const void *const *weights
         const void *x
         int64_t x_row

@@ -174,8 +174,8 @@ cdef class NativeEngine:
             op.slot = slot
             self.slots = max(self.slots, slot + 1)
             if op.kind == LAYER:
-                room = max(room, self._room(op))
-        self.share_bytes = self.slots * self.chunk_bytes + round_up(room, 64)
+                room = max(room, self.ops.layer_room(op, CHUNK_ROWS))
+        self.share_bytes = self.slots * self.chunk_bytes + round_up(room * self.ops.itemsize, 64)
         return 0
 
     cdef set _held_after(self, int i, list entering):
@@ -186,15 +186,6 @@ cdef class NativeEngine:
             if self.ops.items[j].kind == ADD and self.ops.items[j].source <= i:
                 held.add(entering[self.ops.items[j].source])
         return held
-
-    cdef int64_t _room(self, Op *op) noexcept:
-        """Bytes that a layer needs beside its input and output."""
-        cdef int64_t size = 0
-        if op.steps.room_of_row != NULL:
-            size += CHUNK_ROWS * op.steps.room_of_row(&op.layer)
-        if op.steps.room_besides != NULL:
-            size += op.steps.room_besides(&op.layer)
-        return size * self.ops.itemsize
 
     cdef void _prepare(self, Op *op) noexcept:
         cdef fnn_gemm *g = &op.gemm

@@ -202,10 +202,18 @@ cdef class Ops:
         addresses = [0 if p is None else p.array.ctypes.data for p in source.weights]
         op.layer.inputs, op.layer.outputs = source.inputs, source.outputs
         op.layer.options = <const double *>self._keep(options)
-        op.layer.option_count = len(options)
         op.layer.weights = <const void *const *>self._keep(numpy.array(addresses, numpy.uintp))
         op.layer.seed = source.seed
         return 0
+
+    cdef int64_t layer_room(self, Op *op, int64_t rows) noexcept:
+        """Elements that a layer needs beside its input and output, for so many rows."""
+        cdef int64_t size = 0
+        if op.steps.room_of_row != NULL:
+            size += rows * op.steps.room_of_row(&op.layer)
+        if op.steps.room_besides != NULL:
+            size += op.steps.room_besides(&op.layer)
+        return size
 
     cdef char *_keep(self, np.ndarray array) noexcept:
         self.arrays.append(array)

@@ -256,7 +256,7 @@ cdef class Trainer:
             if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
                 op.z = self._allocate(self.capacity * op.row)
             if op.kind == LAYER:
-                op.layer.room = self._allocate(self._room(op))
+                op.layer.room = self._allocate(self.ops.layer_room(op, self.capacity))
             elif op.kind == ADD:
                 op.held = self._allocate(self.capacity * op.row)
             widest = max(widest, op.row)
@@ -269,15 +269,6 @@ cdef class Trainer:
             op = &self.ops.items[self.ops.count - 1]
             self.predictions, self.predictions_row = op.y, op.row
         return 0
-
-    cdef int64_t _room(self, Op *op) noexcept:
-        """Elements that a layer needs to keep from step to step of a pass."""
-        cdef int64_t size = 0
-        if op.steps.room_of_row != NULL:
-            size += self.capacity * op.steps.room_of_row(&op.layer)
-        if op.steps.room_besides != NULL:
-            size += op.steps.room_besides(&op.layer)
-        return size
 
     cdef int _allocate_parameters(self) except -1:
         """Gradients in one buffer of the program's layout."""

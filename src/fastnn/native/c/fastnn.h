@@ -202,7 +202,6 @@ typedef struct {
     int64_t rows, inputs, outputs;
     int64_t first, count; /* the rows or columns to work on, as the `fnn_split` of the step says */
     const double *options;
-    int64_t option_count;
     const void *const *weights; /* a weight that the layer does without is NULL */
     const void *x;
     int64_t x_row;
