@@ -537,3 +537,10 @@ def test_summary_counts_statistics_as_not_trainable_and_blocks_as_layers(capsys)
     assert "Total params: 73" in lines
     assert "Trainable params: 61" in lines
     assert "Non-trainable params: 12" in lines
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_layer_that_only_reshapes_gives_an_array_of_its_own(training):
+    x = np.ones((2, 3, 2), np.float32)
+    Flatten()(x, training=training)[...] = 7
+    np.testing.assert_array_equal(x, 1)

@@ -11,7 +11,7 @@ from fastnn._validation import feature_shape, numeric_array, rows
 from fastnn.layers._layer import build_layers, features_of
 from fastnn.native.engine import NativeEngine
 from fastnn.program import Program
-from fastnn.reference.engine import run_forward
+from fastnn.reference.engine import outputs_in_training
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -36,8 +36,7 @@ def call_layer(layer: Layer, x: ArrayLike, training: bool) -> np.ndarray:
     layer.check_inputs(features)
     program = Program(layer.lower(shape), features_of(shape), dtype)
     if training:
-        records = run_forward(program.ops, features, step=next(_passes))
-        out = records[-1].y if records else features
+        out = outputs_in_training(program.ops, features, next(_passes))
     else:
         out = np.empty((len(features), program.outputs), dtype)
         NativeEngine(program).forward(features, out)

@@ -411,6 +411,12 @@ def run_forward(ops: Sequence[Op], x: np.ndarray, step: int | None = None) -> li
     return records
 
 
+def outputs_in_training(ops: Sequence[Op], x: np.ndarray, step: int) -> np.ndarray:
+    """Return the output of `ops` as in training step `step`, in an array of its own."""
+    records = run_forward(ops, x, step)
+    return records[-1].y if records else x.copy()
+
+
 def run_layer(op: Op, x: np.ndarray, step: int | None, branches: list[np.ndarray]) -> np.ndarray:
     """Return the output of an op that has no activation; `branches` are those that are open."""
     if isinstance(op, BranchOp):
