@@ -55,13 +55,13 @@ class ExactLayer(FastnnLayer):
 
 def _made(layer: TimedLayer) -> list[Any]:
     """Return the layer under test, if there is one."""
-    from fastnn import activations, layers
+    from fastnn import layers
 
     n = layer.features
     if layer.kind == NOTHING:
         return []
     if layer.kind == "LeakyReLU":
-        return [layers.Activation(activations.LeakyReLU(sizes.SLOPE))]
+        return [layers.LeakyReLU(sizes.SLOPE)]
     if layer.kind in sizes.ACTIVATIONS:
         return [layers.Activation(sizes.ACTIVATIONS[layer.kind])]
     if layer.kind == "Residual":
