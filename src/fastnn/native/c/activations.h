@@ -193,30 +193,20 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
     }
 }
 
-/* Whole vectors have a loop of their own, without a test for the end of the array. */
+/* n is a number of whole vectors. */
 INLINE void FN(map)(const fnn_activation kind, const double *numbers, int64_t n, const REAL *x,
                     REAL *y) {
     const FN(options) options = FN(read_options)(kind, numbers);
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (int64_t i = 0; i < n; i += LANES)
         FN(store)(y + i, FN(activation)(kind, options, FN(load)(x + i)));
-    if (i < n) {
-        const vec v = FN(load_part)(x + i, n - i, (vec){0});
-        FN(store_part)(y + i, n - i, FN(activation)(kind, options, v));
-    }
 }
 
 INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, int64_t n,
                              const REAL *gradient, const REAL *saved, REAL *out) {
     const FN(options) options = FN(read_options)(kind, numbers);
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (int64_t i = 0; i < n; i += LANES)
         FN(store)(out + i, FN(load)(gradient + i) *
                                FN(derivative)(kind, options, FN(load)(saved + i)));
-    if (i < n) {
-        const vec d = FN(derivative)(kind, options, FN(load_part)(saved + i, n - i, (vec){0}));
-        FN(store_part)(out + i, n - i, FN(load_part)(gradient + i, n - i, (vec){0}) * d);
-    }
 }
 
 #define FOR_EACH_ELEMENTWISE(X)                                                                  \
@@ -227,8 +217,8 @@ INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, i
     X(FNN_TANH_SHRINK) X(FNN_SOFT_SHRINK) X(FNN_HARD_SHRINK) X(FNN_THRESHOLD)                    \
     X(FNN_SPARSE_PLUS) X(FNN_SPARSE_SIGMOID)
 
-static void FN(activate)(fnn_activation kind, const double *options, int64_t n, const void *x,
-                         void *y) {
+static void FN(activate_vectors)(fnn_activation kind, const double *options, int64_t n,
+                                 const REAL *x, REAL *y) {
     switch (kind) {
 #define CASE(k) case k: FN(map)(k, options, n, x, y); break;
         FOR_EACH_ELEMENTWISE(CASE)
@@ -237,8 +227,8 @@ static void FN(activate)(fnn_activation kind, const double *options, int64_t n, 
     }
 }
 
-static void FN(activate_gradient)(fnn_activation kind, const double *options, int64_t n,
-                                  const void *gradient, const void *saved, void *out) {
+static void FN(activate_vectors_gradient)(fnn_activation kind, const double *options, int64_t n,
+                                          const REAL *gradient, const REAL *saved, REAL *out) {
     switch (kind) {
 #define CASE(k) case k: FN(map_gradient)(k, options, n, gradient, saved, out); break;
         FOR_EACH_ELEMENTWISE(CASE)
@@ -247,6 +237,32 @@ static void FN(activate_gradient)(fnn_activation kind, const double *options, in
     }
 }
 #undef FOR_EACH_ELEMENTWISE
+
+/* What is left after the whole vectors is made one, so that each function is compiled once. */
+static void FN(activate)(fnn_activation kind, const double *options, int64_t n, const void *x_,
+                         void *y_) {
+    const REAL *x = x_;
+    REAL *y = y_, rest[LANES];
+    const int64_t whole = n / LANES * LANES, left = n - whole;
+    if (whole) FN(activate_vectors)(kind, options, whole, x, y);
+    if (!left) return;
+    FN(store)(rest, FN(load_part)(x + whole, left, (vec){0}));
+    FN(activate_vectors)(kind, options, LANES, rest, rest);
+    FN(store_part)(y + whole, left, FN(load)(rest));
+}
+
+static void FN(activate_gradient)(fnn_activation kind, const double *options, int64_t n,
+                                  const void *gradient, const void *saved_, void *out_) {
+    const REAL *g = gradient, *saved = saved_;
+    REAL *out = out_, rest_of_g[LANES], rest[LANES];
+    const int64_t whole = n / LANES * LANES, left = n - whole;
+    if (whole) FN(activate_vectors_gradient)(kind, options, whole, g, saved, out);
+    if (!left) return;
+    FN(store)(rest_of_g, FN(load_part)(g + whole, left, (vec){0}));
+    FN(store)(rest, FN(load_part)(saved + whole, left, (vec){0}));
+    FN(activate_vectors_gradient)(kind, options, LANES, rest_of_g, rest, rest);
+    FN(store_part)(out + whole, left, FN(load)(rest));
+}
 
 INLINE REAL FN(row_max)(const REAL *x, int64_t columns) {
     vec largest = FN(splat)(-INFINITY);

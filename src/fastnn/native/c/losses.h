@@ -414,40 +414,21 @@ INLINE REAL FN(focal_from_probabilities)(const FN(loss_row) *r) {
     return FN(sum)(sum) * r->alpha;
 }
 
-#define COLUMNWISE(kind)                                                                         \
-    case kind: return FN(columnwise_loss)(kind, 0, r);
-#define COLUMNWISE_OR_LINKED(kind)                                                               \
-    case kind:                                                                                   \
-        return linked ? FN(columnwise_loss)(kind, 1, r) : FN(columnwise_loss)(kind, 0, r);
-
+/* The kind is known to the compiler for the most frequent ones only: a loop of its own for each of
+ * all would be 100 kB of code, and the others ask it for a vector at a time. */
 INLINE REAL FN(row_value)(fnn_loss kind, int linked, const FN(loss_row) *r) {
     switch (kind) {
-        COLUMNWISE(FNN_MEAN_SQUARED_ERROR)
-        COLUMNWISE(FNN_MEAN_ABSOLUTE_ERROR)
-        COLUMNWISE(FNN_MEAN_ABSOLUTE_PERCENTAGE_ERROR)
-        COLUMNWISE(FNN_MEAN_SQUARED_LOGARITHMIC_ERROR)
-        COLUMNWISE(FNN_HUBER)
-        COLUMNWISE(FNN_LOG_COSH)
-        COLUMNWISE(FNN_QUANTILE_LOSS)
-        COLUMNWISE(FNN_POISSON)
-        COLUMNWISE_OR_LINKED(FNN_TWEEDIE)
-        COLUMNWISE(FNN_HINGE)
-        COLUMNWISE(FNN_SQUARED_HINGE)
-        COLUMNWISE(FNN_PERCEPTRON_LOSS)
-        COLUMNWISE(FNN_KL_DIVERGENCE)
-        COLUMNWISE_OR_LINKED(FNN_BINARY_CROSSENTROPY)
-        COLUMNWISE_OR_LINKED(FNN_BINARY_FOCAL_CROSSENTROPY)
+    case FNN_MEAN_SQUARED_ERROR: return FN(columnwise_loss)(FNN_MEAN_SQUARED_ERROR, 0, r);
     case FNN_COSINE_SIMILARITY: return FN(cosine_similarity)(r);
     case FNN_GAUSSIAN_NLL: return FN(gaussian_nll)(r);
     case FNN_CATEGORICAL_HINGE: return FN(categorical_hinge)(r);
     case FNN_CATEGORICAL_FOCAL_CROSSENTROPY:
         return linked ? FN(focal_from_logits)(r) : FN(focal_from_probabilities)(r);
-    default: return FN(categorical_from_probabilities)(r);
+    case FNN_CATEGORICAL_CROSSENTROPY:
+    case FNN_SPARSE_CATEGORICAL_CROSSENTROPY: return FN(categorical_from_probabilities)(r);
+    default: return FN(columnwise_loss)(kind, linked, r);
     }
 }
-
-#undef COLUMNWISE
-#undef COLUMNWISE_OR_LINKED
 
 /* Row i of the arguments; the first members are set already. */
 INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) *r) {
