@@ -109,9 +109,11 @@ def layouts(array):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_any_layout_of_the_operands(isa, rng, dtype):
-    x, kernel = integers(rng, (14, 9), dtype), integers(rng, (9, 35), dtype)
-    bias, grad = integers(rng, 35, dtype), integers(rng, (14, 35), dtype)
+@pytest.mark.parametrize("shape", [(14, 9, 35), (14, 1, 35), (14, 9, 1), (1, 18, 40), (3, 1, 1)])
+def test_any_layout_of_the_operands(isa, rng, dtype, shape):
+    rows, inputs, units = shape
+    x, kernel = integers(rng, (rows, inputs), dtype), integers(rng, (inputs, units), dtype)
+    bias, grad = integers(rng, units, dtype), integers(rng, (rows, units), dtype)
     y = np.maximum(product(x, kernel) + bias, 0)
     for arrays in zip(*map(layouts, (x, kernel, bias, grad)), strict=True):
         np.testing.assert_array_equal(kernels.dense_forward(*arrays[:3], "relu"), y)

@@ -216,6 +216,15 @@ cdef _whole_strides(cnp.ndarray array):
     return array if whole else np.array(array)
 
 
+cdef _with_near_elements(cnp.ndarray kernel):
+    """Return `kernel`, or a copy of it if neither rows nor columns are without gaps."""
+    kernel = _whole_strides(kernel)
+    cdef cnp.npy_intp size = cnp.PyArray_ITEMSIZE(kernel)
+    cdef bint near = min(cnp.PyArray_DIM(kernel, 0), cnp.PyArray_DIM(kernel, 1)) <= 1
+    near = near or size in (cnp.PyArray_STRIDE(kernel, 0), cnp.PyArray_STRIDE(kernel, 1))
+    return kernel if near else np.array(kernel, order="C")
+
+
 cdef inline bint _is_array(array, int axes, int kind):
     return (
         type(array) is cnp.ndarray
@@ -267,7 +276,18 @@ cdef _new_matrix(cnp.npy_intp rows, cnp.npy_intp columns, int kind):
 
 cdef struct Operand:
     const char *data
-    Py_ssize_t row, column  # strides in elements
+    Py_ssize_t row, column  # strides in elements, of which one is 1
+
+
+cdef Operand _operand(
+    const void *data, Py_ssize_t row, Py_ssize_t column, Py_ssize_t k, Py_ssize_t n
+) noexcept nogil:
+    """A B of k rows and n columns. The stride along an axis of one element may be any number."""
+    cdef Operand b
+    b.data = <const char *>data
+    b.row = 1 if k == 1 else row
+    b.column = 1 if n == 1 else column
+    return b
 
 
 cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
@@ -335,8 +355,8 @@ cdef int _dense_forward(
         return 0
     g.m, g.n, g.k = n, units, kernel.shape[0]
     g.a, g.a_row, g.a_col = &x[0, 0], x.strides[0] // sizeof(real), x.strides[1] // sizeof(real)
-    b.data, b.row = <const char *>&kernel[0, 0], kernel.strides[0] // sizeof(real)
-    b.column = kernel.strides[1] // sizeof(real)
+    b = _operand(&kernel[0, 0], kernel.strides[0] // sizeof(real),
+                 kernel.strides[1] // sizeof(real), g.k, units)
     g.c, g.c_row = &out[0, 0], units
     g.bias = NULL if bias is None else &bias[0]
     g.epilogue = FNN_STORE if rowwise else FNN_STORE_ACTIVATION
@@ -357,7 +377,7 @@ def dense_forward(x, kernel, bias=None, activation="linear", *, options=None, ou
         _checks.check_dense(x, kernel, bias, activation, out)
     if function.kind == FNN_GLU:
         return activation_forward(dense_forward(x, kernel, bias), activation, out=out)
-    x, kernel = _whole_strides(x), _whole_strides(kernel)
+    x, kernel = _whole_strides(x), _with_near_elements(kernel)
     if bias is not None and not (
         cnp.PyArray_IS_C_CONTIGUOUS(bias) and cnp.PyArray_ISALIGNED(bias)
     ):
@@ -390,15 +410,15 @@ cdef int _dense_backward(
     if n > 0 and inputs > 0:  # dZ times the transposed kernel
         g.m, g.n, g.k = n, inputs, units
         g.a, g.a_row, g.a_col = &dz[0, 0], units, 1
-        b.data, b.row = <const char *>&kernel[0, 0], kernel.strides[1] // sizeof(real)
-        b.column = kernel.strides[0] // sizeof(real)
+        b = _operand(&kernel[0, 0], kernel.strides[1] // sizeof(real),
+                     kernel.strides[0] // sizeof(real), units, inputs)
         g.c, g.c_row = &grad_x[0, 0], inputs
         _product(table, &g, b)
     if inputs > 0 and units > 0:  # transposed X times dZ
         g.m, g.n, g.k = inputs, units, n
         g.a, g.a_row = &x[0, 0], x.strides[1] // sizeof(real)
         g.a_col = x.strides[0] // sizeof(real)
-        b.data, b.row, b.column = <const char *>&dz[0, 0], units, 1
+        b = _operand(&dz[0, 0], units, 1, n, units)
         g.c, g.c_row = &grad_kernel[0, 0], units
         _product(table, &g, b)
     if grad_bias is not None and units > 0:
@@ -416,7 +436,7 @@ def dense_backward(grad, x, kernel, bias=None, activation="linear", *, options=N
         or not (y is None or _is_result_of(y, x, kernel))
     ):
         _checks.check_dense_backward(grad, x, kernel, bias, activation, options, y)
-    x, kernel = _whole_strides(x), _whole_strides(kernel)
+    x, kernel = _whole_strides(x), _with_near_elements(kernel)
     z = None
     if fnn_saves_input(function.kind):
         z = dense_forward(x, kernel, bias)

@@ -256,7 +256,7 @@ typedef struct {
     int64_t tile_rows;    /* rows of the largest tile */
 
     void (*gemm)(const fnn_gemm *g);
-    /* Copy B (k x n, strides b_row and b_col) into packed panels; `size` elements are written. */
+    /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
 
     /* c[j] = sum over p < k of a[p] b[j b_row + p], for j < n. */

@@ -23,6 +23,7 @@
 #define STRIDED_REDUCTION (REDUCTION / 2) /* where each step along k is in another line of A */
 #define PREFETCH_STEPS 24
 #define ROW_BLOCK (16 * TILE_ROWS)
+#define LONG_SUMS 128 /* from so many steps on, what the tile will write is asked for first */
 
 typedef struct {
     int64_t k;
@@ -134,6 +135,13 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
     for (int i = 0; i < chains * rows; i++)
         UNROLL
         for (int j = 0; j < vectors; j++) sums[i][j] = (vec){0};
+
+    if (t->k >= LONG_SUMS)
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            UNROLL
+            for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
+                __builtin_prefetch((const char *)(t->c + i * t->c_row) + byte, 1);
 
     int64_t p = t->k;
     for (; p >= chains; p -= chains) {
@@ -383,28 +391,36 @@ static void FN(gemm)(const fnn_gemm *g) {
     } while (k0 < g->k);
 }
 
-/* One panel of whole rows of B. The rows are far apart: asking for them early hides the wait. */
+/* Up to PANELS_AT_ONCE panels of rows of B. The rows are far apart: the further one is read on, and
+ * the earlier the next ones are asked for, the less there is to wait. */
+#define PANELS_AT_ONCE 4
+
 INLINE void FN(pack_rows)(int64_t k, int64_t width, const REAL *b, int64_t b_row, REAL *out) {
-    for (int64_t p = 0; p < k; p++, b += b_row, out += PANEL_WIDTH) {
-        UNROLL
-        for (int64_t j = 0; j < PANEL_WIDTH; j += LANES) {
-            __builtin_prefetch(b + 16 * b_row + j);
-            FN(store)(out + j, j < width ? FN(load_columns)(b + j, width - j) : (vec){0});
-        }
-    }
+    for (int64_t p = 0; p < k; p++, b += b_row, out += PANEL_WIDTH)
+        for (int64_t column = 0; column < width; column += PANEL_WIDTH)
+            UNROLL
+            for (int64_t j = column; j < column + PANEL_WIDTH; j += LANES) {
+                __builtin_prefetch(b + 16 * b_row + j);
+                FN(store)(out + column * k + j - column,
+                          j < width ? FN(load_columns)(b + j, width - j) : (vec){0});
+            }
 }
 
-/* One panel of columns of B that lie in memory as rows, a square of LANES by LANES at a time, so
- * that each line is read and written while it is in the first-level cache. */
-INLINE void FN(pack_columns)(int64_t k, int64_t width, const REAL *b, int64_t b_row, int64_t b_col,
-                             REAL *out) {
-    for (int64_t p0 = 0; p0 < k; p0 += LANES) {
-        const int64_t p1 = p0 + LANES < k ? p0 + LANES : k;
-        for (int64_t j = 0; j < width; j++)
-            for (int64_t p = p0; p < p1; p++) out[p * PANEL_WIDTH + j] = b[p * b_row + j * b_col];
-        for (int64_t p = p0; p < p1; p++)
-            for (int64_t j = width; j < PANEL_WIDTH; j++) out[p * PANEL_WIDTH + j] = 0;
-    }
+/* One panel of columns of B, each of which lies in memory as a row, a square of LANES by LANES at a
+ * time. */
+INLINE void FN(pack_columns)(int64_t k, int64_t width, const REAL *b, int64_t b_col, REAL *out) {
+    for (int64_t p = 0; p < k; p += LANES)
+        for (int64_t j = 0; j < PANEL_WIDTH; j += LANES) {
+            vec square[LANES];
+            UNROLL
+            for (int64_t i = 0; i < LANES; i++)
+                square[i] = j + i < width ? FN(load_columns)(b + (j + i) * b_col + p, k - p)
+                                          : (vec){0};
+            FN(transpose)(square);
+            UNROLL
+            for (int64_t i = 0; i < LANES; i++)
+                if (p + i < k) FN(store)(out + (p + i) * PANEL_WIDTH + j, square[i]);
+        }
 }
 
 /* Panels one after the other, each k rows of PANEL_WIDTH, the last filled up with zeros. */
@@ -412,15 +428,12 @@ static void FN(pack)(int64_t k, int64_t n, const void *source, int64_t b_row, in
                      void *packed) {
     const REAL *b = source;
     REAL *out = packed;
-    for (int64_t column = 0; column < n; column += PANEL_WIDTH) {
-        const int64_t width = n - column < PANEL_WIDTH ? n - column : PANEL_WIDTH;
-        if (b_col != 1)
-            FN(pack_columns)(k, width, b, b_row, b_col, out);
-        else if (width == PANEL_WIDTH)
-            FN(pack_rows)(k, PANEL_WIDTH, b, b_row, out);
+    const int64_t step = b_col == 1 ? PANELS_AT_ONCE * PANEL_WIDTH : PANEL_WIDTH;
+    for (int64_t column = 0; column < n; column += step) {
+        const int64_t width = n - column < step ? n - column : step;
+        if (b_col == 1)
+            FN(pack_rows)(k, width, b + column, b_row, out + column * k);
         else
-            FN(pack_rows)(k, width, b, b_row, out);
-        b += PANEL_WIDTH * b_col;
-        out += PANEL_WIDTH * k;
+            FN(pack_columns)(k, width, b + column * b_col, b_col, out + column * k);
     }
 }

@@ -220,6 +220,58 @@ INLINE vec FN(max_each)(vec x[LANES]) {
 #undef REDUCE
 #undef REDUCE_EACH
 
+/* Lane i of vector j becomes lane j of vector i: blocks that lie across the diagonal from each other
+ * change places, first single lanes, then pairs, and so on. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_SHUFFLE
+#endif
+#endif
+#ifdef HAS_SHUFFLE
+#define LOWER(lane, d) ((lane) & (d) ? LANES + (lane) - (d) : (lane))
+#define UPPER(lane, d) ((lane) & (d) ? LANES + (lane) : (lane) + (d))
+#define OF_2(F, i, d) F(i, d), F(i + 1, d)
+#define OF_4(F, i, d) OF_2(F, i, d), OF_2(F, i + 2, d)
+#define OF_8(F, i, d) OF_4(F, i, d), OF_4(F, i + 4, d)
+#define OF_16(F, i, d) OF_8(F, i, d), OF_8(F, i + 8, d)
+#if VECTOR_BYTES == 64 && REAL_IS_FLOAT
+#define OF_LANES OF_16
+#elif VECTOR_BYTES == 64 || VECTOR_BYTES == 32 && REAL_IS_FLOAT
+#define OF_LANES OF_8
+#elif VECTOR_BYTES == 32 || REAL_IS_FLOAT
+#define OF_LANES OF_4
+#else
+#define OF_LANES OF_2
+#endif
+#define EXCHANGE(d)                                                                              \
+    UNROLL                                                                                       \
+    for (int i = 0; i < LANES && d < LANES; i++) {                                               \
+        if (i & d) continue;                                                                     \
+        const vec a = x[i], b = x[i + d];                                                        \
+        x[i] = __builtin_shufflevector(a, b, OF_LANES(LOWER, 0, (d % LANES)));                   \
+        x[i + d] = __builtin_shufflevector(a, b, OF_LANES(UPPER, 0, (d % LANES)));               \
+    }
+INLINE void FN(transpose)(vec x[LANES]) { EXCHANGE(1) EXCHANGE(2) EXCHANGE(4) EXCHANGE(8) }
+#undef EXCHANGE
+#undef LOWER
+#undef UPPER
+#undef OF_LANES
+#undef OF_2
+#undef OF_4
+#undef OF_8
+#undef OF_16
+#undef HAS_SHUFFLE
+#else
+INLINE void FN(transpose)(vec x[LANES]) {
+    for (int i = 0; i < LANES; i++)
+        for (int j = 0; j < i; j++) {
+            const REAL kept = x[i][j];
+            x[i][j] = x[j][i];
+            x[j][i] = kept;
+        }
+}
+#endif
+
 /* Number of the first lane that is set, LANES if none is. */
 INLINE int64_t FN(first_set)(ivec condition) {
 #if defined(__AVX512F__) && REAL_IS_FLOAT
