@@ -65,7 +65,8 @@ def _fastnn_backward(
 ) -> Callable[[], tuple[np.ndarray, ...]]:
     from fastnn import kernels
 
-    return lambda: kernels.dense_backward(grad, x, kernel, bias, "relu", y=y)
+    out = tuple(map(np.empty_like, (x, kernel, bias)))
+    return lambda: kernels.dense_backward(grad, x, kernel, bias, "relu", y=y, out=out)
 
 
 def _numpy_backward(

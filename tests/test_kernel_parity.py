@@ -169,6 +169,38 @@ def test_out_may_be_an_operand(isa, rng, which):
     np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("module", [kernels, reference])
+def test_gradients_go_where_they_are_wanted(rng, module):
+    x, kernel = integers(rng, (9, 9), "float32"), integers(rng, (9, 9), "float32")
+    bias, grad = integers(rng, 9, "float32"), integers(rng, (9, 9), "float32")
+    expected = product(grad, kernel.T), product(x.T, grad), grad.sum(axis=0)
+    for a, b, c in zip(*(layouts(np.zeros_like(e)) for e in expected), strict=True):
+        if not a.flags.writeable:
+            continue
+        got = module.dense_backward(grad, x, kernel, bias, out=(a, b, c))
+        assert got[0] is a
+        assert got[1] is b
+        assert got[2] is c
+        for each, right in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(each, right)
+    place = np.empty_like(kernel)
+    got = module.dense_backward(grad, x, kernel, out=(None, place, None))
+    assert got[1] is place
+    assert got[2] is None
+    np.testing.assert_array_equal(got[0], expected[0])
+
+
+@pytest.mark.parametrize("module", [kernels, reference])
+def test_gradients_may_replace_the_operands(rng, module):
+    x, kernel = integers(rng, (9, 9), "float32"), integers(rng, (9, 9), "float32")
+    bias, grad = integers(rng, 9, "float32"), integers(rng, (9, 9), "float32")
+    expected = product(grad, kernel.T), product(x.T, grad), grad.sum(axis=0)
+    got = module.dense_backward(grad, x, kernel, bias, out=(x, kernel, bias))
+    for each, given, right in zip(got, (x, kernel, bias), expected, strict=True):
+        assert each is given
+        np.testing.assert_array_equal(each, right)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "softmax"])
 def test_activations_in_place(isa, rng, activation):
     x = rng.normal(size=(5, 37)).astype(np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -459,6 +459,7 @@ def check_dense_backward(
     activation: str,
     options: Mapping[str, float] | None,
     y: np.ndarray | None,
+    out: Sequence[np.ndarray | None] | None,
 ) -> None:
     """Check the arguments of `dense_backward`."""
     check_activation(activation, options)
@@ -469,6 +470,22 @@ def check_dense_backward(
     check_shape("grad", grad, result, operands)
     if y is not None:
         check_shape("y", y, result, operands)
+    if out is not None:
+        _check_gradients(out, x, kernel, bias)
+
+
+def _check_gradients(
+    out: Sequence[np.ndarray | None], x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None
+) -> None:
+    if not isinstance(out, tuple | list) or len(out) != 3:
+        raise TypeError(
+            f"out must be three arrays, for the gradients of x, kernel and bias, got {out!r}"
+        )
+    for place, like in zip(out, (x, kernel, bias), strict=True):
+        if like is not None:
+            check_out(place, like.shape, x.dtype)
+    if bias is None and out[2] is not None:
+        raise ValueError("out has an array for the gradient of bias, but there is none; give None")
 
 
 # Dropout

@@ -194,6 +194,15 @@ cdef _result(shape, dtype, out, inputs):
     return np.empty(shape, dtype)
 
 
+cdef _place_like(cnp.ndarray array, out, tuple inputs):
+    """Return `out` if a kernel can write to it, else a new array of the shape of `array`."""
+    if out is not None and _can_hold(out, inputs):
+        return out
+    return cnp.PyArray_EMPTY(
+        cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array), 0
+    )
+
+
 cdef _deliver(result, out):
     """Return `result` in `out`, if that was given and the result is elsewhere."""
     if out is None or result is out:
@@ -204,7 +213,17 @@ cdef _deliver(result, out):
 
 cdef _aligned(array):
     """Return `array` as one that is C-contiguous and aligned, copied if it is not."""
+    if _is_gapless(array):
+        return array
     return np.require(np.ascontiguousarray(array), requirements="A")
+
+
+cdef inline bint _is_gapless(array):
+    return (
+        type(array) is cnp.ndarray
+        and cnp.PyArray_IS_C_CONTIGUOUS(array)
+        and cnp.PyArray_ISALIGNED(array)
+    )
 
 
 cdef _whole_strides(cnp.ndarray array):
@@ -262,6 +281,24 @@ cdef bint _is_result_of(array, x, kernel):
         _is_array(array, 2, cnp.PyArray_TYPE(x))
         and cnp.PyArray_DIM(array, 0) == cnp.PyArray_DIM(x, 0)
         and cnp.PyArray_DIM(array, 1) == cnp.PyArray_DIM(kernel, 1)
+    )
+
+
+cdef bint _fit_gradients(out, x, kernel, bias):
+    """Whether `out` is None, or has three arrays like these that can be written to."""
+    if out is None:
+        return True
+    if type(out) is not tuple or len(out) != 3 or bias is None:
+        return False
+    return _is_place_of(out[0], x) and _is_place_of(out[1], kernel) and _is_place_of(out[2], bias)
+
+
+cdef bint _is_place_of(out, cnp.ndarray array):
+    cdef int axes = cnp.PyArray_NDIM(array)
+    return (
+        _is_array(out, axes, cnp.PyArray_TYPE(array))
+        and cnp.PyArray_ISWRITEABLE(out)
+        and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(out), cnp.PyArray_DIMS(array), axes)
     )
 
 
@@ -426,7 +463,9 @@ cdef int _dense_backward(
     return 0
 
 
-def dense_backward(grad, x, kernel, bias=None, activation="linear", *, options=None, y=None):
+def dense_backward(
+    grad, x, kernel, bias=None, activation="linear", *, options=None, y=None, out=None
+):
     cdef Function function
     _look_up(activation, options, &function)
     if (
@@ -434,8 +473,9 @@ def dense_backward(grad, x, kernel, bias=None, activation="linear", *, options=N
         or not _operands_agree(x, kernel, bias)
         or not _is_result_of(grad, x, kernel)
         or not (y is None or _is_result_of(y, x, kernel))
+        or not _fit_gradients(out, x, kernel, bias)
     ):
-        _checks.check_dense_backward(grad, x, kernel, bias, activation, options, y)
+        _checks.check_dense_backward(grad, x, kernel, bias, activation, options, y, out)
     x, kernel = _whole_strides(x), _with_near_elements(kernel)
     z = None
     if fnn_saves_input(function.kind):
@@ -443,13 +483,18 @@ def dense_backward(grad, x, kernel, bias=None, activation="linear", *, options=N
     elif y is None:
         y = dense_forward(x, kernel, bias, activation, options=options)
     dz = _gradient_of_activation(grad, z, y, &function)
-    grad_x, grad_kernel = np.empty(x.shape, x.dtype), np.empty(kernel.shape, x.dtype)
-    grad_bias = None if bias is None else np.empty(bias.shape, x.dtype)
-    if x.dtype == np.float32:
+    for_x, for_kernel, for_bias = (None, None, None) if out is None else out
+    operands = (x, kernel)
+    grad_x = _place_like(x, for_x, operands)
+    grad_kernel = _place_like(kernel, for_kernel, operands)
+    grad_bias = None if bias is None else _place_like(bias, for_bias, ())
+    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
         _dense_backward[float](dz, x, kernel, grad_x, grad_kernel, grad_bias)
     else:
         _dense_backward[double](dz, x, kernel, grad_x, grad_kernel, grad_bias)
-    return grad_x, grad_kernel, grad_bias
+    return (
+        _deliver(grad_x, for_x), _deliver(grad_kernel, for_kernel), _deliver(grad_bias, for_bias)
+    )
 
 
 # Activations
@@ -475,6 +520,8 @@ cdef int _activation_forward(
 cdef _as_rows(array):
     """Return `array` as a contiguous matrix over its last axis."""
     array = _aligned(array)
+    if cnp.PyArray_NDIM(array) == 2:
+        return array
     return array.reshape(array.size // max(array.shape[-1], 1), array.shape[-1])
 
 
@@ -567,12 +614,13 @@ cdef _gradient_of_activation(grad, x, y, const Function *function):
     """Gradient at the input `x`; of `x` and the output `y` only the one in use is needed."""
     source = x if fnn_saves_input(function.kind) else y
     rows, saved = _as_rows(grad), _as_rows(source)
-    result = np.empty(saved.shape, grad.dtype)
-    if grad.dtype == np.float32:
+    cdef int kind = cnp.PyArray_TYPE(saved)
+    result = _new_matrix(cnp.PyArray_DIM(saved, 0), cnp.PyArray_DIM(saved, 1), kind)
+    if kind == cnp.NPY_FLOAT32:
         _activation_backward[float](rows, saved, result, function)
     else:
         _activation_backward[double](rows, saved, result, function)
-    return result.reshape(source.shape)
+    return result if cnp.PyArray_NDIM(source) == 2 else result.reshape(source.shape)
 
 
 def activation_backward(grad, x, y, activation, *, options=None, out=None):

@@ -70,6 +70,7 @@ def dense_backward(
     *,
     options: Mapping[str, float] | None = None,
     y: np.ndarray | None = None,
+    out: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return the gradients with respect to `x`, `kernel` and `bias`.
 
@@ -84,6 +85,9 @@ def dense_backward(
         As they were given to `dense_forward`.
     y : ndarray of the same dtype and shape as `grad`, optional
         What `dense_forward` returned; computed again if it is not given.
+    out : tuple of three ndarrays, optional
+        Where to write the results, of their shapes and the dtype of `x`; a new array is made
+        where one is None. They may overlap with the inputs, but not with one another.
 
     Returns
     -------
@@ -94,10 +98,10 @@ def dense_backward(
     Raises
     ------
     TypeError
-        If the arguments are not arrays of one float type.
+        If the arguments are not arrays of one float type, or `out` is not three of them.
     ValueError
-        If the shapes do not agree, or the activation is unknown or "step", which has no usable
-        gradient.
+        If the shapes do not agree, the activation is unknown or "step", which has no usable
+        gradient, or an array of `out` is read-only.
 
     References
     ----------
@@ -113,13 +117,19 @@ def dense_backward(
     array([[3.],
            [6.]])
     """
-    check_dense_backward(grad, x, kernel, bias, activation, options, y)
+    check_dense_backward(grad, x, kernel, bias, activation, options, y, out)
     z = _pre_activation(x, kernel, bias)
     if y is None:
         y = activation_forward(z, activation, options=options)
     delta = activation_backward(grad, z, y, activation, options=options)
+    grad_x, grad_kernel = delta @ kernel.T, x.T @ delta
     grad_bias = None if bias is None else np.sum(delta, axis=0)
-    return delta @ kernel.T, x.T @ delta, grad_bias
+    for_x, for_kernel, for_bias = out or (None, None, None)
+    return (
+        deliver(grad_x, x.dtype, for_x),
+        deliver(grad_kernel, x.dtype, for_kernel),
+        None if grad_bias is None else deliver(grad_bias, x.dtype, for_bias),
+    )
 
 
 def _pre_activation(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
