@@ -212,7 +212,7 @@ cdef _deliver(result, out):
 
 
 cdef _aligned(array):
-    """Return `array` as one that is C-contiguous and aligned, copied if it is not."""
+    """Return `array` as one that is C-contiguous, aligned and of one axis at least."""
     if _is_gapless(array):
         return array
     return np.require(np.ascontiguousarray(array), requirements="A")
@@ -221,6 +221,7 @@ cdef _aligned(array):
 cdef inline bint _is_gapless(array):
     return (
         type(array) is cnp.ndarray
+        and cnp.PyArray_NDIM(array) > 0
         and cnp.PyArray_IS_C_CONTIGUOUS(array)
         and cnp.PyArray_ISALIGNED(array)
     )
@@ -528,11 +529,8 @@ cdef _as_rows(array):
 cdef bint _is_plain(array):
     """Whether `array` can be gone through from the first element to the last as it is."""
     return (
-        type(array) is cnp.ndarray
+        _is_gapless(array)
         and cnp.PyArray_TYPE(array) in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64)
-        and cnp.PyArray_NDIM(array) > 0
-        and cnp.PyArray_IS_C_CONTIGUOUS(array)
-        and cnp.PyArray_ISALIGNED(array)
         and cnp.PyArray_ISNOTSWAPPED(array)
     )
 
@@ -620,7 +618,7 @@ cdef _gradient_of_activation(grad, x, y, const Function *function):
         _activation_backward[float](rows, saved, result, function)
     else:
         _activation_backward[double](rows, saved, result, function)
-    return result if cnp.PyArray_NDIM(source) == 2 else result.reshape(source.shape)
+    return result if saved is source else result.reshape(source.shape)
 
 
 def activation_backward(grad, x, y, activation, *, options=None, out=None):
