@@ -258,9 +258,13 @@ class Loop(Record):
         logs: Logs = {}
         self.model.stop_training = False
         self.callbacks.on_train_begin()
+        run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
         for epoch in range(plan.initial_epoch, plan.epochs):
             self.callbacks.on_epoch_begin(epoch)
-            logs = self._train_epoch(optimizer, data, plan)
+            order = generator().permutation(len(data)) if plan.shuffle else None
+            self._reset()
+            run(optimizer, data, order, plan.batch_size)
+            logs = self.logs()
             if validation is not None:
                 values = self.evaluate(validation, plan.batch_size)
                 logs |= {f"val_{name}": value for name, value in values.items()}
@@ -271,23 +275,18 @@ class Loop(Record):
             optimizer.finalize_variable_values(self.model.trainable_weights)
         self.callbacks.on_train_end(logs)
 
-    def _train_epoch(self, optimizer: Optimizer, data: Dataset, plan: Plan) -> Logs:
-        order = generator().permutation(len(data)) if plan.shuffle else None
-        self._reset()
-        run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
-        run(optimizer, data, order, plan.batch_size)
-        return self.logs()
-
     def _train_by_time(
         self, optimizer: Optimizer, data: Dataset, order: np.ndarray | None, batch_size: int
     ) -> None:
         """Run the steps of an epoch, as many at a time as the budget allows."""
         steps = batches(data, batch_size)
         rows = optimizer.next_hyperparameters(steps)
+        followed = self.callbacks.progress
         done = 0
         while done < steps:
             done += self.trainer.train(data, order, batch_size, done, rows[done:], BUDGET)
-            self.callbacks.on_progress(done, steps, self.logs(quick=True))
+            if followed:
+                self.callbacks.on_progress(done, steps, self.logs(quick=True))
             if self.model.stop_training:
                 break
 

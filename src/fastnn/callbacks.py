@@ -198,6 +198,11 @@ class CallbackList(Callback):
         """Whether a callback defines a hook for batches of prediction."""
         return self._any_defines("on_predict_batch_begin", "on_predict_batch_end")
 
+    @property
+    def progress(self) -> bool:
+        """Whether a callback defines `on_progress`."""
+        return self._any_defines("on_progress")
+
     def _any_defines(self, *hooks: str) -> bool:
         return any(_defines(callback, hook) for callback in self.callbacks for hook in hooks)
 

@@ -329,9 +329,12 @@ class Optimizer(Configurable):
         array([[0.1, 0.9, 0. , 0. ],
                [0.1, 0.9, 0. , 0. ]])
         """
-        table = np.empty((steps, len(self._columns)))
-        for column, argument in enumerate(self._columns):
-            table[:, column] = self._values(argument, iteration, steps)
+        columns = [self._values(argument, iteration, steps) for argument in self._columns]
+        each_step = [i for i, column in enumerate(columns) if isinstance(column, np.ndarray)]
+        table = np.empty((steps, len(columns)))
+        table[:] = [0.0 if i in each_step else column for i, column in enumerate(columns)]
+        for i in each_step:
+            table[:, i] = columns[i]
         return table
 
     def next_hyperparameters(self, steps: int) -> np.ndarray:
@@ -343,8 +346,9 @@ class Optimizer(Configurable):
         if argument == "learning_rate":
             return self._learning_rates(iteration, steps)
         if argument == "step":
-            batches = np.arange(iteration, iteration + steps)
-            return batches // (self.gradient_accumulation_steps or 1) + 1
+            if self.gradient_accumulation_steps is None:
+                return np.arange(iteration + 1, iteration + steps + 1)
+            return np.arange(iteration, iteration + steps) // self.gradient_accumulation_steps + 1
         return getattr(self, argument) or 0.0
 
     def _learning_rates(self, iteration: int, steps: int) -> Any:
