@@ -269,7 +269,7 @@ INLINE REAL FN(row_max)(const REAL *x, int64_t columns) {
     for (int64_t j = 0; j < columns; j += LANES) {
         const vec v = columns - j >= LANES ? FN(load)(x + j)
                                            : FN(load_part)(x + j, columns - j, largest);
-        largest = FN(select)(v > largest, v, largest);
+        largest = FN(larger)(largest, v);
     }
     return FN(max)(largest);
 }
@@ -311,43 +311,43 @@ INLINE void FN(row_subtract)(const REAL *x, REAL first, REAL second, REAL *y, in
 
 INLINE REAL FN(scalar_log)(REAL x) { return FN(log)(FN(splat)(x))[0]; }
 
-/* What a softmax of up to LANES rows of one vector at most is made of: shifted = x - max(x),
- * e = exp(shifted), total = sum(e), 1 where there is no row. */
+/* What a softmax of up to LANES rows of one vector at most is made of: e = exp(x - largest) and
+ * total = sum(e), 1 where there is no row. */
 typedef struct {
-    vec shifted[LANES], e[LANES];
+    vec e[LANES];
     REAL largest[LANES], total[LANES];
 } FN(narrow_rows);
 
 /* Lanes without a column take exp(0) and are cleared then: exp of minus infinity would pass
  * through subnormal numbers, at 50 ns a row. */
-INLINE void FN(exponentials)(int64_t i, ivec used, FN(narrow_rows) *rows) {
-    rows->shifted[i] = FN(where)(used, rows->shifted[i] - rows->largest[i]);
-    rows->e[i] = FN(where)(used, FN(exp)(rows->shifted[i]));
+INLINE vec FN(exponentials)(vec x, REAL largest, ivec used) {
+    return FN(where)(used, FN(exp)(FN(where)(used, x - largest)));
 }
 
-/* LANES rows, reduced together. */
+/* LANES rows, reduced together; x is read twice, which takes less than to keep it. */
 INLINE void FN(fill_block)(int64_t columns, const REAL *x, int64_t x_row, FN(narrow_rows) *rows) {
     const ivec used = FN(first_lanes)(columns);
     vec v[LANES];
+    UNROLL
     for (int64_t i = 0; i < LANES; i++)
-        v[i] = rows->shifted[i] = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
+        v[i] = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
     FN(store)(rows->largest, FN(max_each)(v));
-    for (int64_t i = 0; i < LANES; i++) {
-        FN(exponentials)(i, used, rows);
-        v[i] = rows->e[i];
-    }
+    for (int64_t i = 0; i < LANES; i++)
+        rows->e[i] = FN(exponentials)(FN(load_row)(x + i * x_row, columns, x_row, (vec){0}),
+                                      rows->largest[i], used);
+    UNROLL
+    for (int64_t i = 0; i < LANES; i++) v[i] = rows->e[i];
     FN(store)(rows->total, FN(sum_each)(v));
 }
 
 /* Fewer rows, one by one. */
 INLINE void FN(fill_rest)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
                           FN(narrow_rows) *rows) {
-    const ivec used = FN(first_lanes)(columns);
     FN(store)(rows->total, FN(splat)(1));
     for (int64_t i = 0; i < count; i++) {
-        rows->shifted[i] = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
-        rows->largest[i] = FN(max)(rows->shifted[i]);
-        FN(exponentials)(i, used, rows);
+        const vec v = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
+        rows->largest[i] = FN(max)(v);
+        rows->e[i] = FN(exponentials)(v, rows->largest[i], FN(first_lanes)(columns));
         rows->total[i] = FN(sum)(rows->e[i]);
     }
 }
@@ -360,29 +360,32 @@ INLINE void FN(fill_rows)(int64_t count, int64_t columns, const REAL *x, int64_t
         FN(fill_rest)(count, columns, x, x_row, rows);
 }
 
-/* Store narrow rows one after the other. Where they follow close upon each other, whole vectors
- * may reach into the rows to come, which overwrite what was too much. */
-INLINE void FN(store_narrow)(int64_t count, int64_t columns, const vec *v, REAL *y, int64_t y_row) {
-    for (int64_t i = 0; i < count; i++, y += y_row) {
-        if (y_row == columns && (count - i) * y_row >= LANES)
-            FN(store)(y, v[i]);
-        else
-            FN(store_columns)(y, v[i], columns);
-    }
+/* Store narrow rows, each times its factor, one after the other. Where they follow close upon each
+ * other, whole vectors may reach into the rows to come, which overwrite what was too much. */
+INLINE void FN(store_narrow)(int64_t count, int64_t columns, const vec *v, const REAL *factors,
+                             REAL *y, int64_t y_row) {
+    const int64_t within = y_row == columns ? count - (LANES + columns - 1) / columns : -1;
+    int64_t i = 0;
+    for (; i <= within; i++, y += y_row) FN(store)(y, v[i] * factors[i]);
+    for (; i < count; i++, y += y_row) FN(store_columns)(y, v[i] * factors[i], columns);
 }
 
 INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                                int64_t y_row, const int logarithm) {
     FN(narrow_rows) block;
-    REAL of_row[LANES];
-    for (int64_t first = 0; first < rows; first += LANES) {
+    REAL logs[LANES], factors[LANES];
+    for (int64_t first = 0; first < rows; first += LANES, x += LANES * x_row, y += LANES * y_row) {
         const int64_t count = rows - first < LANES ? rows - first : LANES;
-        FN(fill_rows)(count, columns, x + first * x_row, x_row, &block);
+        FN(fill_rows)(count, columns, x, x_row, &block);
         const vec totals = FN(load)(block.total);
-        FN(store)(of_row, logarithm ? FN(log)(totals) : 1 / totals);
-        for (int64_t i = 0; i < count; i++)
-            block.e[i] = logarithm ? block.shifted[i] - of_row[i] : block.e[i] * of_row[i];
-        FN(store_narrow)(count, columns, block.e, y + first * y_row, y_row);
+        FN(store)(factors, logarithm ? FN(splat)(1) : 1 / totals);
+        if (logarithm) {
+            FN(store)(logs, FN(log)(totals));
+            for (int64_t i = 0; i < count; i++)
+                block.e[i] = (FN(load_row)(x + i * x_row, columns, x_row, (vec){0}) -
+                              block.largest[i]) - logs[i];
+        }
+        FN(store_narrow)(count, columns, block.e, factors, y, y_row);
     }
 }
 
@@ -420,9 +423,27 @@ static void FN(short_softmax)(int64_t rows, int64_t columns, const REAL *x, int6
     }
 }
 
+INLINE REAL FN(sum_in_order)(int64_t count, vec x) {
+    REAL total = 0;
+    for (int64_t j = 0; j < count; j++) total += x[j];
+    return total;
+}
+
+/* A single row of one vector at most, with the same bits as among others. */
+static void FN(softmax_alone)(int64_t columns, const REAL *x, int64_t readable, REAL *y,
+                              int logarithm) {
+    const ivec used = FN(first_lanes)(columns);
+    const vec v = FN(load_row)(x, columns, readable, FN(splat)(-INFINITY));
+    const vec shifted = FN(where)(used, v - FN(max)(v)), e = FN(where)(used, FN(exp)(shifted));
+    const REAL total = columns <= FEW_COLUMNS ? FN(sum_in_order)(columns, e) : FN(sum)(e);
+    FN(store_columns)(y, logarithm ? shifted - FN(scalar_log)(total) : e * (1 / total), columns);
+}
+
 static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                         int64_t y_row, int logarithm) {
-    if (columns <= FEW_COLUMNS)
+    if (rows == 1 && columns <= LANES)
+        FN(softmax_alone)(columns, x, x_row, y, logarithm);
+    else if (columns <= FEW_COLUMNS)
         FN(short_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
     else if (columns <= LANES && logarithm)
         FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1);

@@ -231,25 +231,26 @@ static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_
  * foresees better than software does: 90 GB/s from the third-level cache, 78 with prefetches. */
 #define ROW_CHAINS 4
 
-INLINE void FN(row_panel)(const fnn_gemm *g, const REAL *b, vec *sum, const int vectors) {
-    const REAL *a = g->a;
-    const int64_t a_col = g->a_col, b_row = g->b_row;
-    vec sums[ROW_CHAINS][PANEL_VECTORS] = {{{0}}};
-    int64_t p = 0;
-    for (; p + ROW_CHAINS <= g->k; p += ROW_CHAINS, b += ROW_CHAINS * b_row) {
+INLINE void FN(row_step)(REAL a, const REAL *b, vec *sums, const int vectors) {
+    UNROLL
+    for (int j = 0; j < vectors; j++) sums[j] += FN(splat)(a) * FN(load)(b + j * LANES);
+}
+
+INLINE void FN(row_panel)(int64_t k, const REAL *a, int64_t a_col, const REAL *b, int64_t b_row,
+                          vec *sum, const int vectors) {
+    vec sums[ROW_CHAINS][PANEL_VECTORS];
+    UNROLL
+    for (int chain = 0; chain < ROW_CHAINS; chain++)
         UNROLL
-        for (int chain = 0; chain < ROW_CHAINS; chain++) {
-            const vec ai = FN(splat)(a[(p + chain) * a_col]);
-            UNROLL
-            for (int j = 0; j < vectors; j++)
-                sums[chain][j] += ai * FN(load)(b + chain * b_row + j * LANES);
-        }
-    }
-    for (int chain = 0; p < g->k; p++, chain++, b += b_row) {
+        for (int j = 0; j < vectors; j++) sums[chain][j] = (vec){0};
+    for (; k >= ROW_CHAINS; k -= ROW_CHAINS, a += ROW_CHAINS * a_col, b += ROW_CHAINS * b_row) {
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            sums[chain][j] += FN(splat)(a[p * a_col]) * FN(load)(b + j * LANES);
+        for (int chain = 0; chain < ROW_CHAINS; chain++)
+            FN(row_step)(a[chain * a_col], b + chain * b_row, sums[chain], vectors);
     }
+    UNROLL
+    for (int chain = 0; chain < ROW_CHAINS - 1; chain++)
+        if (chain < k) FN(row_step)(a[chain * a_col], b + chain * b_row, sums[chain], vectors);
     UNROLL
     for (int j = 0; j < vectors; j++)
         sum[j] = (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]);
@@ -262,19 +263,27 @@ INLINE void FN(store_row_vector)(const fnn_gemm *g, int64_t column, vec sum, int
     FN(store_columns)((REAL *)g->c + column, relu ? FN(relu)(sum) : sum, columns);
 }
 
-static void FN(near_row)(const fnn_gemm *g, int relu) {
+INLINE void FN(near_panels)(const fnn_gemm *g, int64_t a_col, int64_t b_row, int relu) {
     const REAL *b = g->b;
     for (int64_t column = 0; column < g->n; column += PANEL_WIDTH, b += g->b_panel) {
         vec sum[PANEL_VECTORS];
         if (g->n - column <= LANES) {
-            FN(row_panel)(g, b, sum, 1);
+            FN(row_panel)(g->k, g->a, a_col, b, b_row, sum, 1);
             FN(store_row_vector)(g, column, sum[0], relu);
         } else {
-            FN(row_panel)(g, b, sum, 2);
+            FN(row_panel)(g->k, g->a, a_col, b, b_row, sum, 2);
             FN(store_row_vector)(g, column, sum[0], relu);
             FN(store_row_vector)(g, column + LANES, sum[1], relu);
         }
     }
+}
+
+/* With packed weights, the compiler knows how far apart everything is. */
+static void FN(near_row)(const fnn_gemm *g, int relu) {
+    if (g->a_col == 1 && g->b_row == PANEL_WIDTH)
+        FN(near_panels)(g, 1, PANEL_WIDTH, relu);
+    else
+        FN(near_panels)(g, g->a_col, g->b_row, relu);
 }
 
 /* Where the rows of B, not packed, are further apart than NEAR_BYTES, they are read from end to

@@ -32,28 +32,26 @@ INLINE vec FN(abs)(vec x) { return (vec)((ivec)x & SIGN_FREE); }
 /* The sign of `sign` on the magnitude x >= 0. */
 INLINE vec FN(with_sign)(vec x, vec sign) { return (vec)((ivec)x | ((ivec)sign & ~SIGN_FREE)); }
 
-/* The larger and the smaller of a bound and x. NaN in x stays NaN, and -0 stays -0, because the
- * instructions return their second operand if neither is larger. */
+/* y where it is the larger, or the smaller, of both, else x: so NaN in x stays NaN, and a zero keeps
+ * its sign. That is what the instructions do with their operands exchanged. */
 #if defined(__AVX512F__) && REAL_IS_FLOAT
-INLINE vec FN(at_least)(vec x, REAL bound) { return _mm512_max_ps(FN(splat)(bound), x); }
-INLINE vec FN(at_most)(vec x, REAL bound) { return _mm512_min_ps(FN(splat)(bound), x); }
+INLINE vec FN(larger)(vec x, vec y) { return _mm512_max_ps(y, x); }
+INLINE vec FN(smaller)(vec x, vec y) { return _mm512_min_ps(y, x); }
 #elif defined(__AVX512F__)
-INLINE vec FN(at_least)(vec x, REAL bound) { return _mm512_max_pd(FN(splat)(bound), x); }
-INLINE vec FN(at_most)(vec x, REAL bound) { return _mm512_min_pd(FN(splat)(bound), x); }
+INLINE vec FN(larger)(vec x, vec y) { return _mm512_max_pd(y, x); }
+INLINE vec FN(smaller)(vec x, vec y) { return _mm512_min_pd(y, x); }
 #elif defined(__AVX2__) && REAL_IS_FLOAT
-INLINE vec FN(at_least)(vec x, REAL bound) { return _mm256_max_ps(FN(splat)(bound), x); }
-INLINE vec FN(at_most)(vec x, REAL bound) { return _mm256_min_ps(FN(splat)(bound), x); }
+INLINE vec FN(larger)(vec x, vec y) { return _mm256_max_ps(y, x); }
+INLINE vec FN(smaller)(vec x, vec y) { return _mm256_min_ps(y, x); }
 #elif defined(__AVX2__)
-INLINE vec FN(at_least)(vec x, REAL bound) { return _mm256_max_pd(FN(splat)(bound), x); }
-INLINE vec FN(at_most)(vec x, REAL bound) { return _mm256_min_pd(FN(splat)(bound), x); }
+INLINE vec FN(larger)(vec x, vec y) { return _mm256_max_pd(y, x); }
+INLINE vec FN(smaller)(vec x, vec y) { return _mm256_min_pd(y, x); }
 #else
-INLINE vec FN(at_least)(vec x, REAL bound) {
-    return FN(select)(x < FN(splat)(bound), FN(splat)(bound), x);
-}
-INLINE vec FN(at_most)(vec x, REAL bound) {
-    return FN(select)(x > FN(splat)(bound), FN(splat)(bound), x);
-}
+INLINE vec FN(larger)(vec x, vec y) { return FN(select)(x < y, y, x); }
+INLINE vec FN(smaller)(vec x, vec y) { return FN(select)(x > y, y, x); }
 #endif
+INLINE vec FN(at_least)(vec x, REAL bound) { return FN(larger)(x, FN(splat)(bound)); }
+INLINE vec FN(at_most)(vec x, REAL bound) { return FN(smaller)(x, FN(splat)(bound)); }
 INLINE vec FN(relu)(vec x) { return FN(at_least)(x, 0); }
 
 #if defined(__AVX512F__) && REAL_IS_FLOAT
@@ -159,12 +157,15 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
     x = op(x, SHUFFLED(x, x, 0x4e));
 /* Halves within four lanes, then neighbours, then groups of four, as above. */
 #define REDUCE_EACH(x, op)                                                                       \
+    UNROLL                                                                                       \
     for (int i = 0; i < 8; i++)                                                                  \
         x[i] = op((vec)_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),                               \
                   (vec)_mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));                              \
+    UNROLL                                                                                       \
     for (int i = 0; i < 4; i++)                                                                  \
         x[i] = op((vec)_mm512_unpacklo_pd((__m512d)x[2 * i], (__m512d)x[2 * i + 1]),             \
                   (vec)_mm512_unpackhi_pd((__m512d)x[2 * i], (__m512d)x[2 * i + 1]));            \
+    UNROLL                                                                                       \
     for (int i = 0; i < 2; i++)                                                                  \
         x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
     x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
@@ -175,9 +176,11 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
     x = op(x, SHUFFLED(x, x, 0xb1));                                                             \
     x = op(x, SHUFFLED(x, x, 0x4e));
 #define REDUCE_EACH(x, op)                                                                       \
+    UNROLL                                                                                       \
     for (int i = 0; i < 4; i++)                                                                  \
         x[i] = op((vec)_mm512_unpacklo_pd(x[2 * i], x[2 * i + 1]),                               \
                   (vec)_mm512_unpackhi_pd(x[2 * i], x[2 * i + 1]));                              \
+    UNROLL                                                                                       \
     for (int i = 0; i < 2; i++)                                                                  \
         x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
     x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
@@ -198,7 +201,6 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
     x[0] = all;
 #endif
 INLINE vec FN(plus)(vec a, vec b) { return a + b; }
-INLINE vec FN(larger)(vec a, vec b) { return FN(select)(a < b, b, a); }
 INLINE REAL FN(sum)(vec x) {
     REDUCE(x, FN(plus))
     return x[0];
