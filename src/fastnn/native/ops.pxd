@@ -50,6 +50,8 @@ cdef struct Op:
     char *z                    # input of the activation, where its derivative is taken from that
     int64_t row                # row length of y and z
     bint gradient_fused        # the op above applies this op's derivative as it stores
+    bint deferrable            # the gradient of the kernel may wait for the update,
+    fnn_gemm product           # and is this product then
     bint follows               # LAYER: its statistics follow the data
     char *held                 # ADD: the gradient, kept until it is added at the source
 

@@ -46,6 +46,8 @@ cdef void shared_layer_step(
     const fnn_kernels *table, fnn_layer_step step, fnn_split split,
     const fnn_layer *l) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil
+cdef void shared_gradient_and_update(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_update *u) noexcept nogil
 cdef void shared_min_max_norm(
     const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
     void *x) noexcept nogil

@@ -40,6 +40,8 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_layer_step(
         const fnn_kernels *, fnn_layer_step, fnn_split, const fnn_layer *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
+    void fnn_shared_gradient_and_update(
+        const fnn_kernels *, const fnn_gemm *, const fnn_update *)
     void fnn_shared_min_max_norm(
         const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
     void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
@@ -179,6 +181,11 @@ cdef void shared_layer_step(
 
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil:
     fnn_shared_update(table, u)
+
+
+cdef void shared_gradient_and_update(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_update *u) noexcept nogil:
+    fnn_shared_gradient_and_update(table, g, u)
 
 
 cdef void shared_min_max_norm(

@@ -9,6 +9,7 @@
 #define COPY_WORK 30.0
 #define FUNCTION_WORK 60.0
 #define UPDATE_WORK 80.0
+#define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
 #define DROPOUT_WORK 100.0
 #define LAYER_WORK 40.0
 
@@ -241,6 +242,43 @@ static void update(void *context, int64_t share, int64_t first, int64_t count) {
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u) {
     update_args args = {table, u};
     fnn_share_out(fnn_team_size(UPDATE_WORK * (double)u->n), u->n, CACHE_LINE, update, &args);
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_gemm *product;
+    const fnn_update *update;
+} gradient_args;
+
+/* All parts of a share are written to the place of the first, which so stays in the cache. */
+static void gradient_and_update(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const gradient_args *args = context;
+    const fnn_kernels *t = args->table;
+    const int64_t length = args->product->n, end = first + count;
+    const int64_t tiles = PART_BYTES / (length * t->itemsize * t->tile_rows);
+    const int64_t step = t->tile_rows * (tiles > 1 ? tiles : 1);
+    fnn_gemm g = *args->product;
+    fnn_update u = *args->update;
+    g.c = into(t, g.c, first * length);
+    u.gradient = g.c;
+    for (int64_t row = first; row < end; row += step) {
+        g.m = at_most(step, end - row);
+        g.a = from(t, args->product->a, row * g.a_row);
+        t->gemm(&g);
+        u.n = g.m * length;
+        u.parameter = into(t, args->update->parameter, row * length);
+        for (int i = 0; i < FNN_SLOTS; i++)
+            u.slots[i] = into(t, args->update->slots[i], row * length);
+        t->update(&u);
+    }
+}
+
+void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
+                                    const fnn_update *u) {
+    gradient_args args = {table, g, u};
+    const double work = work_of(g) + UPDATE_WORK * (double)(g->m * g->n);
+    fnn_share_out(fnn_team_size(work), g->m, table->tile_rows, gradient_and_update, &args);
 }
 
 /* Row by row, and column by column */

@@ -50,6 +50,10 @@ typedef void (*fnn_layer_step)(const fnn_layer *);
 void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_split split,
                            const fnn_layer *l);
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u);
+/* Update a matrix by the gradient that is the product g, a few rows at a time: what lies at g->c
+ * afterwards is none. */
+void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
+                                    const fnn_update *u);
 void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
                              double high, double rate, void *x);
 void fnn_shared_non_neg(const fnn_kernels *table, int64_t n, void *x);
