@@ -14,7 +14,7 @@ STANDARD = ["-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 
 # The kernels unroll themselves where that helps; -O3 would add a third to their size and no speed.
 FOR_SPEED = ["-O2", "-ftree-vectorize", *STANDARD]
-# For modules that check arguments and pass them on.
+# For modules in which next to no time is spent.
 FOR_SIZE = ["-Os", *STANDARD]
 
 # What the dynamic linker needs stays.
@@ -65,7 +65,7 @@ setup(
             extension("dispatch", f"{NATIVE}/c/dispatch.c", f"{NATIVE}/c/scratch.c"),
             extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
             extension("orthogonal", optimise=FOR_SIZE),
-            extension("kernels", optimise=FOR_SIZE),
+            extension("kernels"),
             extension("ops", optimise=FOR_SIZE),
             extension("trainer"),
             extension("engine"),

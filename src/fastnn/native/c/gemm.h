@@ -290,7 +290,7 @@ static void FN(near_row)(const fnn_gemm *g, int relu) {
  * end, a few at a time, while the sums wait in C: 1 x 1024 x 1024 takes 55 us so, 380 us panel by
  * panel, each row of which is in another page. */
 #define NEAR_BYTES 256
-#define ROWS_AT_ONCE 4
+#define ROWS_AT_ONCE 8
 
 INLINE void FN(add_rows)(const fnn_gemm *g, int64_t p, const int rows) {
     const REAL *b = (const REAL *)g->b + p * g->b_row;
