@@ -76,6 +76,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef STRIDED_REDUCTION
 #undef PREFETCH_STEPS
 #undef ROW_BLOCK
+#undef LONG_SUMS
 #undef SPREAD_ROW
 #undef THIN_ROWS
 #undef GATHER_AHEAD
