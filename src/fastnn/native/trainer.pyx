@@ -223,6 +223,7 @@ cdef class Trainer:
         self._allocate_batch()
         self._plan_update()
         self._plan_backward()
+        self._plan_deferral()
         self._allocate_parameters()
         self._plan_loss()
         self._plan_metrics()
@@ -449,10 +450,6 @@ cdef class Trainer:
                 and op.activation < FNN_SOFTMAX
                 and not self._begins_branch(i + 1)
             )
-        rule = self.rule
-        if not (self.own_step or rule.accumulation > 1
-                or rule.clipnorm or rule.clipvalue or rule.global_clipnorm):
-            self._plan_deferral()
         return 0
 
     cdef int _plan_deferral(self) except -1:
@@ -464,6 +461,9 @@ cdef class Trainer:
         cdef int i, found = 0
         cdef int64_t size = 0
         cdef Op *op
+        if (self.own_step or self.accumulation > 1
+                or self.clipnorm or self.clipvalue or self.global_clipnorm):
+            return 0
         for i in range(self.lowest, self.ops.count):
             op = &self.ops.items[i]
             if op.kind == DENSE:
