@@ -346,9 +346,8 @@ class Optimizer(Configurable):
         if argument == "learning_rate":
             return self._learning_rates(iteration, steps)
         if argument == "step":
-            if self.gradient_accumulation_steps is None:
-                return np.arange(iteration + 1, iteration + steps + 1)
-            return np.arange(iteration, iteration + steps) // self.gradient_accumulation_steps + 1
+            batches = np.arange(iteration, iteration + steps)
+            return batches // (self.gradient_accumulation_steps or 1) + 1
         return getattr(self, argument) or 0.0
 
     def _learning_rates(self, iteration: int, steps: int) -> Any:
