@@ -1,4 +1,5 @@
-"""Time 64 small networks trained by `fastnn.fit_many`, with two threads and with one.
+"""Time 64 small networks trained by `fastnn.fit_many`, with two threads, with one, and with one
+thread in each of two processes, which is as fast as two threads could be.
 
     python benchmarks/fit_many_rate.py [--rounds N] [--markdown]
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -30,11 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     for one, two in zip(_weights(1), _weights(2), strict=True):
         np.testing.assert_array_equal(one, two)
-    pairs = [(_seconds(1), _seconds(2)) for _ in range(options.rounds)]
-    one, two = (median(column) for column in zip(*pairs, strict=True))
-    ratio = median(a / b for a, b in pairs)
-    row = [f"{NETWORKS} x 64-64-10", f"{one:.2f} s", f"{two:.2f} s", f"{ratio:.2f}"]
-    table = readme.table(["", "one thread", "two threads", "ratio"], [row])
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        _seconds_of_processes(processes)
+        times = [
+            (_seconds(1), _seconds(2), _seconds_of_processes(processes))
+            for _ in range(options.rounds)
+        ]
+    row = [f"{NETWORKS} x 64-64-10"]
+    row += [f"{median(column):.2f} s" for column in zip(*times, strict=True)]
+    row.append(f"{median(one / two for one, two, _ in times):.2f}")
+    row.append(f"{median(one / apart for one, _, apart in times):.2f}")
+    head = ["", "one thread", "two threads", "two processes", "gain of threads", "of processes"]
+    table = readme.table(head, [row])
     text = f"{machine.sentence(machine.describe(2))}\n\n{table}"
     print(text)
     if options.markdown:
@@ -68,11 +78,16 @@ def _weights(jobs: int) -> list[Any]:
     return [w for model in models for w in model.get_weights()]
 
 
-def _seconds(jobs: int) -> float:
-    models = _networks(NETWORKS)
+def _seconds(jobs: int, count: int = NETWORKS) -> float:
+    models = _networks(count)
     start = perf_counter()
     _train(models, EPOCHS, jobs)
     return perf_counter() - start
+
+
+def _seconds_of_processes(processes: ProcessPoolExecutor) -> float:
+    """Return how long the slower of two processes takes for half of the networks."""
+    return max(processes.map(_seconds, (1, 1), (NETWORKS // 2, NETWORKS // 2)))
 
 
 if __name__ == "__main__":
