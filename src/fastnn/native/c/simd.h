@@ -146,82 +146,6 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
 }
 #endif
 
-/* Sums and maxima over the lanes, in an order that is fixed: of one vector, or of LANES vectors at
- * once, which takes a third of the instructions. Both give the same bits. */
-#if defined(__AVX512F__) && REAL_IS_FLOAT
-#define SHUFFLED(a, b, lanes) ((vec)_mm512_shuffle_f32x4(a, b, lanes))
-#define REDUCE(x, op)                                                                            \
-    x = op(x, _mm512_permute_ps(x, 0x4e));                                                       \
-    x = op(x, _mm512_permute_ps(x, 0xb1));                                                       \
-    x = op(x, SHUFFLED(x, x, 0xb1));                                                             \
-    x = op(x, SHUFFLED(x, x, 0x4e));
-/* Halves within four lanes, then neighbours, then groups of four, as above. */
-#define REDUCE_EACH(x, op)                                                                       \
-    UNROLL                                                                                       \
-    for (int i = 0; i < 8; i++)                                                                  \
-        x[i] = op((vec)_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),                               \
-                  (vec)_mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));                              \
-    UNROLL                                                                                       \
-    for (int i = 0; i < 4; i++)                                                                  \
-        x[i] = op((vec)_mm512_unpacklo_pd((__m512d)x[2 * i], (__m512d)x[2 * i + 1]),             \
-                  (vec)_mm512_unpackhi_pd((__m512d)x[2 * i], (__m512d)x[2 * i + 1]));            \
-    UNROLL                                                                                       \
-    for (int i = 0; i < 2; i++)                                                                  \
-        x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
-    x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
-#elif defined(__AVX512F__)
-#define SHUFFLED(a, b, lanes) ((vec)_mm512_shuffle_f64x2(a, b, lanes))
-#define REDUCE(x, op)                                                                            \
-    x = op(x, _mm512_permute_pd(x, 0x55));                                                       \
-    x = op(x, SHUFFLED(x, x, 0xb1));                                                             \
-    x = op(x, SHUFFLED(x, x, 0x4e));
-#define REDUCE_EACH(x, op)                                                                       \
-    UNROLL                                                                                       \
-    for (int i = 0; i < 4; i++)                                                                  \
-        x[i] = op((vec)_mm512_unpacklo_pd(x[2 * i], x[2 * i + 1]),                               \
-                  (vec)_mm512_unpackhi_pd(x[2 * i], x[2 * i + 1]));                              \
-    UNROLL                                                                                       \
-    for (int i = 0; i < 2; i++)                                                                  \
-        x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
-    x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
-#else
-#define REDUCE(x, op)                                                                            \
-    for (int64_t half = LANES / 2; half > 0; half /= 2) {                                        \
-        REAL lanes[2 * LANES];                                                                   \
-        FN(store)(lanes, x);                                                                     \
-        FN(store)(lanes + LANES, x);                                                             \
-        x = op(x, FN(load)(lanes + half));                                                       \
-    }
-#define REDUCE_EACH(x, op)                                                                       \
-    vec all = {0};                                                                               \
-    for (int i = 0; i < LANES; i++) {                                                            \
-        REDUCE(x[i], op)                                                                         \
-        all[i] = x[i][0];                                                                        \
-    }                                                                                            \
-    x[0] = all;
-#endif
-INLINE vec FN(plus)(vec a, vec b) { return a + b; }
-INLINE REAL FN(sum)(vec x) {
-    REDUCE(x, FN(plus))
-    return x[0];
-}
-INLINE REAL FN(max)(vec x) {
-    REDUCE(x, FN(larger))
-    return x[0];
-}
-/* Lane i is the sum, or the maximum, of x[i], which is destroyed. */
-INLINE vec FN(sum_each)(vec x[LANES]) {
-    REDUCE_EACH(x, FN(plus))
-    return x[0];
-}
-INLINE vec FN(max_each)(vec x[LANES]) {
-    REDUCE_EACH(x, FN(larger))
-    return x[0];
-}
-#undef SHUFFLED
-#undef REDUCE
-#undef REDUCE_EACH
-
 /* Lane i of vector j becomes lane j of vector i: blocks that lie across the diagonal from each other
  * change places, first single lanes, then pairs, and so on. */
 #if defined(__has_builtin)
@@ -273,6 +197,81 @@ INLINE void FN(transpose)(vec x[LANES]) {
         }
 }
 #endif
+
+/* Sums and maxima over the lanes, in an order that is fixed: of one vector, or of LANES vectors at
+ * once, which takes a third of the instructions. Both give the same bits. */
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+#define SHUFFLED(a, b, lanes) ((vec)_mm512_shuffle_f32x4(a, b, lanes))
+#define REDUCE(x, op)                                                                            \
+    x = op(x, _mm512_permute_ps(x, 0x4e));                                                       \
+    x = op(x, _mm512_permute_ps(x, 0xb1));                                                       \
+    x = op(x, SHUFFLED(x, x, 0xb1));                                                             \
+    x = op(x, SHUFFLED(x, x, 0x4e));
+/* Halves within four lanes, then neighbours, then groups of four, as above. */
+#define REDUCE_EACH(x, op)                                                                       \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 8; i++)                                                                  \
+        x[i] = op((vec)_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),                               \
+                  (vec)_mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));                              \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 4; i++)                                                                  \
+        x[i] = op((vec)_mm512_unpacklo_pd((__m512d)x[2 * i], (__m512d)x[2 * i + 1]),             \
+                  (vec)_mm512_unpackhi_pd((__m512d)x[2 * i], (__m512d)x[2 * i + 1]));            \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 2; i++)                                                                  \
+        x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
+    x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
+#elif defined(__AVX512F__)
+#define SHUFFLED(a, b, lanes) ((vec)_mm512_shuffle_f64x2(a, b, lanes))
+#define REDUCE(x, op)                                                                            \
+    x = op(x, _mm512_permute_pd(x, 0x55));                                                       \
+    x = op(x, SHUFFLED(x, x, 0xb1));                                                             \
+    x = op(x, SHUFFLED(x, x, 0x4e));
+#define REDUCE_EACH(x, op)                                                                       \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 4; i++)                                                                  \
+        x[i] = op((vec)_mm512_unpacklo_pd(x[2 * i], x[2 * i + 1]),                               \
+                  (vec)_mm512_unpackhi_pd(x[2 * i], x[2 * i + 1]));                              \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 2; i++)                                                                  \
+        x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
+    x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
+#else
+#define REDUCE(x, op)                                                                            \
+    for (int64_t half = LANES / 2; half > 0; half /= 2) {                                        \
+        REAL lanes[2 * LANES];                                                                   \
+        FN(store)(lanes, x);                                                                     \
+        FN(store)(lanes + LANES, x);                                                             \
+        x = op(x, FN(load)(lanes + half));                                                       \
+    }
+#define REDUCE_EACH(x, op)                                                                       \
+    FN(transpose)(x);                                                                            \
+    UNROLL                                                                                       \
+    for (int64_t half = LANES / 2; half > 0; half /= 2)                                          \
+        UNROLL                                                                                   \
+        for (int64_t i = 0; i < half; i++) x[i] = op(x[i], x[i + half]);
+#endif
+INLINE vec FN(plus)(vec a, vec b) { return a + b; }
+INLINE REAL FN(sum)(vec x) {
+    REDUCE(x, FN(plus))
+    return x[0];
+}
+INLINE REAL FN(max)(vec x) {
+    REDUCE(x, FN(larger))
+    return x[0];
+}
+/* Lane i is the sum, or the maximum, of x[i], which is destroyed. */
+INLINE vec FN(sum_each)(vec x[LANES]) {
+    REDUCE_EACH(x, FN(plus))
+    return x[0];
+}
+INLINE vec FN(max_each)(vec x[LANES]) {
+    REDUCE_EACH(x, FN(larger))
+    return x[0];
+}
+#undef SHUFFLED
+#undef REDUCE
+#undef REDUCE_EACH
 
 /* Number of the first lane that is set, LANES if none is. */
 INLINE int64_t FN(first_set)(ivec condition) {
