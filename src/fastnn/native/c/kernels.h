@@ -78,6 +78,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef ROW_BLOCK
 #undef LONG_SUMS
 #undef SPREAD_ROW
+#undef SPREAD_COLUMN
 #undef THIN_ROWS
 #undef GATHER_AHEAD
 #undef ROW_CHAINS
