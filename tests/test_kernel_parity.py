@@ -74,7 +74,16 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "shape", [(3, 2500, 40), (200, 1024, 70), (13, 1025, 1030), (1, 2049, 600), (400, 3, 1100)]
+    "shape",
+    [
+        (3, 2500, 40),
+        (200, 1024, 70),
+        (40, 1024, 200),
+        (13, 1025, 1030),
+        (70, 11, 1100),
+        (1, 2049, 600),
+        (400, 3, 1100),
+    ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):
     rows, inputs, units = shape
@@ -109,7 +118,9 @@ def layouts(array):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(14, 9, 35), (14, 1, 35), (14, 9, 1), (1, 18, 40), (3, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(14, 9, 35), (14, 1, 35), (14, 9, 1), (1, 18, 40), (3, 1, 1), (5, 9, 130)]
+)
 def test_any_layout_of_the_operands(isa, rng, dtype, shape):
     rows, inputs, units = shape
     x, kernel = integers(rng, (rows, inputs), dtype), integers(rng, (inputs, units), dtype)

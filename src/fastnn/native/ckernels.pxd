@@ -210,6 +210,15 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t units_row
         double *norms
 
+    ctypedef struct fnn_dots:
+        int64_t m, n, k
+        const void *a
+        int64_t a_row
+        const void *b
+        int64_t b_row
+        void *c
+        int64_t c_row
+
     ctypedef struct fnn_kernels:
         int64_t itemsize
         int64_t vector_width
@@ -217,7 +226,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t tile_rows
         void (*gemm)(const fnn_gemm *) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
-        void (*row_dots)(int64_t, int64_t, const void *, const void *, int64_t, void *) noexcept nogil
+        void (*dots)(const fnn_dots *) noexcept nogil
         void (*activate)(
             fnn_activation, const double *, int64_t, const void *, void *) noexcept nogil
         void (*activate_gradient)(

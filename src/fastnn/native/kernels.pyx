@@ -328,6 +328,19 @@ cdef Operand _operand(
     return b
 
 
+cdef bint _is_plain_product(const fnn_gemm *g) noexcept nogil:
+    """Whether the rows of A are gapless, and nothing follows the sums."""
+    return g.a_col == 1 and g.bias == NULL and g.activation == FNN_LINEAR
+
+
+cdef void _dots(const fnn_kernels *table, const fnn_gemm *g, Operand b) noexcept:
+    cdef fnn_dots d
+    d.m, d.n, d.k = g.m, g.n, g.k
+    d.a, d.a_row, d.b, d.b_row, d.c, d.c_row = g.a, g.a_row, b.data, b.column, g.c, g.c_row
+    with nogil:
+        shared_dots(table, &d)
+
+
 cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
@@ -342,6 +355,9 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         direct = g.n - g.n % table.vector_width
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0
+    if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
+        _dots(table, g, b)
+        return 0
     cdef char[::1] packed
     if direct > 0:
         part.n = direct

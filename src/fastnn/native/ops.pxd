@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 from fastnn.native.ckernels cimport (
     MOST_OPTIONS,
     fnn_activation,
+    fnn_dots,
     fnn_gemm,
     fnn_kernels,
     fnn_layer,
@@ -93,6 +94,7 @@ cdef class Ops:
     cdef char *_keep(self, np.ndarray array) noexcept
     cdef int64_t stored(self, int64_t columns) noexcept nogil
     cdef int product(self, const fnn_gemm *whole) except -1 nogil
+    cdef int dots(self, const fnn_dots *whole) except -1 nogil
     cdef int packing_product(
         self,
         const fnn_gemm *whole,

@@ -20,6 +20,7 @@ from fastnn.native.dispatch cimport kernels_for
 from fastnn.native.team cimport (
     fnn_unpacked,
     shared_activate,
+    shared_dots,
     shared_gemm,
     shared_packing_gemm,
 )
@@ -233,6 +234,9 @@ cdef class Ops:
         cdef double per_row = 2.0 * g.n * g.k
         cdef int64_t step = rows_per_call(g.m, per_row, self.table.tile_rows)
         cdef int64_t first = 0
+        if step == whole.m:
+            shared_gemm(self.table, whole)
+            return heed_signals(per_row * whole.m)
         while first < whole.m:
             g.m = min(step, whole.m - first)
             g.a = <const char *>whole.a + first * g.a_row * self.itemsize
@@ -241,6 +245,24 @@ cdef class Ops:
                 g.saved = <const char *>whole.saved + first * g.saved_row * self.itemsize
             shared_gemm(self.table, &g)
             heed_signals(per_row * g.m)
+            first += step
+        return 0
+
+    cdef int dots(self, const fnn_dots *whole) except -1 nogil:
+        """Run products of rows with rows in calls short enough, as above."""
+        cdef fnn_dots d = whole[0]
+        cdef double per_column = 2.0 * d.m * d.k
+        cdef int64_t step = rows_per_call(d.n, per_column, self.table.tile_rows)
+        cdef int64_t first = 0
+        if step == whole.n:
+            shared_dots(self.table, whole)
+            return heed_signals(per_column * whole.n)
+        while first < whole.n:
+            d.n = min(step, whole.n - first)
+            d.b = <const char *>whole.b + first * d.b_row * self.itemsize
+            d.c = <char *>whole.c + first * self.itemsize
+            shared_dots(self.table, &d)
+            heed_signals(per_column * d.n)
             first += step
         return 0
 

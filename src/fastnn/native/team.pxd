@@ -21,9 +21,8 @@ cdef void share_out(
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
-cdef void shared_row_dots(
-    const fnn_kernels *table, int64_t n, int64_t k, const void *a, const void *b, int64_t b_row,
-    void *c) noexcept nogil
+cdef bint dots_pay(const fnn_kernels *table, int64_t m, int64_t k) noexcept nogil
+cdef void shared_dots(const fnn_kernels *table, const fnn_dots *d) noexcept nogil
 cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
     void *packed) noexcept nogil

@@ -20,8 +20,8 @@ cdef extern from "c/team.h" nogil:
 cdef extern from "c/shares.h" nogil:
     void fnn_share_out(int64_t, int64_t, int64_t, fnn_range, void *)
     void fnn_shared_gemm(const fnn_kernels *, const fnn_gemm *)
-    void fnn_shared_row_dots(
-        const fnn_kernels *, int64_t, int64_t, const void *, const void *, int64_t, void *)
+    int fnn_dots_pay(const fnn_kernels *, int64_t, int64_t)
+    void fnn_shared_dots(const fnn_kernels *, const fnn_dots *)
     void fnn_shared_pack(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
     void fnn_shared_activate(
@@ -125,10 +125,12 @@ cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogi
     fnn_shared_gemm(table, g)
 
 
-cdef void shared_row_dots(
-    const fnn_kernels *table, int64_t n, int64_t k, const void *a, const void *b, int64_t b_row,
-    void *c) noexcept nogil:
-    fnn_shared_row_dots(table, n, k, a, b, b_row, c)
+cdef bint dots_pay(const fnn_kernels *table, int64_t m, int64_t k) noexcept nogil:
+    return fnn_dots_pay(table, m, k)
+
+
+cdef void shared_dots(const fnn_kernels *table, const fnn_dots *d) noexcept nogil:
+    fnn_shared_dots(table, d)
 
 
 cdef void shared_pack(

@@ -1061,8 +1061,8 @@ cdef class Trainer:
                                 char *out) except -1 nogil:
         """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
         cdef fnn_gemm g
-        if rows == 1:
-            return self._backward_to_single_input(op, below, gradient, out)
+        if dots_pay(self.table, rows, op.outputs):
+            return self._backward_to_few_inputs(op, below, rows, gradient, out)
         g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
         g.whole_m, g.add = rows, 0
         g.a, g.a_row, g.a_col = gradient, op.row, 1
@@ -1073,13 +1073,18 @@ cdef class Trainer:
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
-    cdef int _backward_to_single_input(self, Op *op, Op *below, const char *gradient,
-                                       char *out) except -1 nogil:
-        shared_row_dots(self.table, op.inputs, op.outputs, gradient, op.kernel, op.outputs, out)
+    cdef int _backward_to_few_inputs(self, Op *op, Op *below, int64_t rows, const char *gradient,
+                                     char *out) except -1 nogil:
+        """The same for few rows: their products with the kernel's rows, which lie there as it is."""
+        cdef fnn_dots d
+        d.m, d.n, d.k = rows, op.inputs, op.outputs
+        d.a, d.a_row, d.b, d.b_row = gradient, op.row, op.kernel, op.outputs
+        d.c, d.c_row = out, below.row
+        self.ops.dots(&d)
         if below.gradient_fused:
-            shared_activate_gradient(self.table, below.activation, below.options, op.inputs, out,
-                                     below.z, out)
-        return heed_signals(2.0 * op.inputs * op.outputs)
+            shared_activate_gradient(self.table, below.activation, below.options,
+                                     (rows - 1) * below.row + op.inputs, out, below.z, out)
+        return 0
 
     # Update
 

@@ -130,6 +130,18 @@ typedef struct {
     int add;           /* to what C holds */
 } fnn_gemm;
 
+/* c[i][j] = sum over p < k of a[i][p] b[j][p]: products of m rows with n rows, each so far from the
+ * next. */
+typedef struct {
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row;
+    const void *b;
+    int64_t b_row;
+    void *c;
+    int64_t c_row;
+} fnn_dots;
+
 typedef struct {
     int64_t rows, columns;
     const void *x;
@@ -259,8 +271,7 @@ typedef struct {
     /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
 
-    /* c[j] = sum over p < k of a[p] b[j b_row + p], for j < n. */
-    void (*row_dots)(int64_t n, int64_t k, const void *a, const void *b, int64_t b_row, void *c);
+    void (*dots)(const fnn_dots *d);
 
     /* Element by element over n elements; y may be x. */
     void (*activate)(fnn_activation kind, const double *options, int64_t n, const void *x,

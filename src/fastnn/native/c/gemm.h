@@ -326,25 +326,6 @@ static void FN(row)(const fnn_gemm *g) {
         FN(activate)(g->activation, g->options, g->n, g->c, g->c);
 }
 
-/* c[j] = a . row j of B, for the gradient of a single row's input: to pack the transposed weights
- * would take longer than the product. Two sums hide the wait for each addition. */
-static void FN(row_dots)(int64_t n, int64_t k, const void *a_, const void *b_, int64_t b_row,
-                         void *c_) {
-    const REAL *a = a_, *b = b_;
-    REAL *c = c_;
-    for (int64_t j = 0; j < n; j++, b += b_row) {
-        vec even = {0}, odd = {0};
-        int64_t p = 0;
-        for (; p + 2 * LANES <= k; p += 2 * LANES) {
-            even += FN(load)(a + p) * FN(load)(b + p);
-            odd += FN(load)(a + p + LANES) * FN(load)(b + p + LANES);
-        }
-        for (; p < k; p += LANES)
-            even += FN(load_columns)(a + p, k - p) * FN(load_columns)(b + p, k - p);
-        c[j] = FN(sum)(even + odd);
-    }
-}
-
 /* A copy of a block of A has its rows, or its columns if it is those that lie in memory one after
  * the other, so far apart. */
 #define SPREAD_ROW (REDUCTION + LANES)

@@ -5,6 +5,7 @@
 #include "vmath.h"
 #include "activations.h"
 #include "gemm.h"
+#include "dots.h"
 #include "losses.h"
 #include "updates.h"
 #include "random.h"
@@ -41,7 +42,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .tile_rows = TILE_ROWS,
     .gemm = FN(gemm),
     .pack = FN(pack),
-    .row_dots = FN(row_dots),
+    .dots = FN(dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
     .activate_rows = FN(activate_rows),
@@ -79,6 +80,11 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef LONG_SUMS
 #undef SPREAD_ROW
 #undef SPREAD_COLUMN
+#undef DOT_ROWS
+#undef DOT_COLUMNS
+#undef DOT_SUMS
+#undef DOT_BYTES
+#undef DOT_GROUPS
 #undef THIN_ROWS
 #undef GATHER_AHEAD
 #undef ROW_CHAINS

@@ -102,6 +102,10 @@ static double work_of(const fnn_gemm *g) {
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
     gemm_args args = {table, g};
     const int64_t shares = fnn_team_size(work_of(g)), panels = ceiling(g->n, table->panel_width);
+    if (shares == 1) {
+        table->gemm(g); /* for a small network a copy of the struct takes time */
+        return;
+    }
     const int uneven = panels % shares != 0 && panels < 8 * shares;
     if (uneven && g->m >= shares * table->tile_rows)
         fnn_share_out(shares, g->m, 1, gemm_rows, &args);
@@ -166,23 +170,34 @@ void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void 
 
 typedef struct {
     const fnn_kernels *table;
-    int64_t k;
-    const void *a, *b;
-    int64_t b_row;
-    void *c;
+    const fnn_dots *whole;
 } dots_args;
 
-static void row_dots(void *context, int64_t share, int64_t first, int64_t count) {
+static void dots(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
-    const dots_args *d = context;
-    d->table->row_dots(count, d->k, d->a, from(d->table, d->b, first * d->b_row), d->b_row,
-                       into(d->table, d->c, first));
+    const dots_args *args = context;
+    fnn_dots d = *args->whole;
+    d.n = count;
+    d.b = from(args->table, d.b, first * d.b_row);
+    d.c = into(args->table, d.c, first);
+    args->table->dots(&d);
 }
 
-void fnn_shared_row_dots(const fnn_kernels *table, int64_t n, int64_t k, const void *a,
-                         const void *b, int64_t b_row, void *c) {
-    dots_args args = {table, k, a, b, b_row, c};
-    fnn_share_out(fnn_team_size(2.0 * (double)n * (double)k), n, CACHE_LINE, row_dots, &args);
+/* Packing weighs less the more rows there are, and the sums over lanes the longer they are: even are
+ * with AVX-512 some 8, 24, 48, 128 and 256 rows for sums of 64, 128, 256, 512 and 1024, and half as
+ * many with AVX2. */
+int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k) {
+    return m == 1 || 64 * m <= table->tile_rows * k;
+}
+
+void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d) {
+    dots_args args = {table, d};
+    const double work = (2.0 * (double)d->m + 3.0) * (double)d->n * (double)d->k;
+    const int64_t shares = fnn_team_size(work);
+    if (shares == 1)
+        table->dots(d);
+    else
+        fnn_share_out(shares, d->n, CACHE_LINE, dots, &args);
 }
 
 /* Element by element */

@@ -29,8 +29,9 @@ typedef struct {
 } fnn_unpacked;
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
 
-void fnn_shared_row_dots(const fnn_kernels *table, int64_t n, int64_t k, const void *a,
-                         const void *b, int64_t b_row, void *c);
+/* Whether a product with a transposed matrix takes less time as `dots` than if that is packed. */
+int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k);
+void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d);
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed);
 void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
