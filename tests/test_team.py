@@ -14,6 +14,7 @@ import pytest
 import fastnn
 from fastnn import Sequential, _threads, kernels
 from fastnn.layers import Dense, Dropout
+from fastnn.native.team import Pace
 
 COUNTS = [2, 3, 7]
 
@@ -325,3 +326,48 @@ def test_threads_that_share_the_team_get_the_same_bits():
         worker.join()
     for got, wanted in zip(results, expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+class Steps:
+    """Steps that take so many seconds with the team and on one thread, by a clock of their own."""
+
+    def __init__(self):
+        self.pace = Pace()
+        self.now = 100.0
+        self.pace.begin(self.now)
+
+    def share_alone(self, steps, together, alone):
+        """Take so many steps; return the share of them that the pace left on one thread."""
+        count = 0
+        for _ in range(steps):
+            count += self.pace.alone
+            self.now += alone if self.pace.alone else together
+            self.pace.end_step(self.now)
+        return count / steps
+
+
+@pytest.mark.parametrize("step", [4e-6, 2e-4, 5e-3])
+def test_the_pace_finds_the_faster_way(step):
+    enough = max(round(0.1 / step), 500)
+    assert Steps().share_alone(enough, together=step, alone=1.5 * step) < 0.05
+    assert Steps().share_alone(enough, together=1.5 * step, alone=step) > 0.9
+
+
+@pytest.mark.parametrize("step", [4e-6, 2e-4, 5e-3])
+def test_the_pace_follows_when_the_other_way_becomes_faster(step):
+    steps, many = Steps(), max(round(0.1 / step), 500)
+    steps.share_alone(many, together=step, alone=1.5 * step)
+    steps.share_alone(many, together=3 * step, alone=1.5 * step)
+    assert steps.share_alone(many, together=3 * step, alone=1.5 * step) > 0.9
+    steps.share_alone(2 * many, together=step, alone=1.5 * step)
+    assert steps.share_alone(many, together=step, alone=1.5 * step) < 0.05
+
+
+def test_the_pace_does_not_count_pauses_nor_the_slow_steps_after_them():
+    steps, count = Steps(), 0.0
+    for _ in range(100):
+        steps.now += 1.0
+        steps.pace.begin(steps.now)
+        count += steps.share_alone(1, together=2e-3, alone=1e-3)
+        count += 9 * steps.share_alone(9, together=1e-3, alone=1.5e-3)
+    assert count < 100

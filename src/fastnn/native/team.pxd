@@ -14,6 +14,18 @@ cdef extern from "c/shares.h" nogil:
     ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
 
+cdef class Pace:
+    cdef readonly bint alone
+    cdef bint trying, settling
+    cdef int64_t steps, windows, pause
+    cdef double last, spent, usual
+
+    cpdef void begin(self, double now) noexcept nogil
+    cpdef void end_step(self, double now) noexcept nogil
+    cdef void _note(self, double step) noexcept nogil
+    cdef void _judge(self, double step) noexcept nogil
+
+cdef void keep_alone(bint yes) noexcept nogil
 cdef void wake_team(double work) noexcept nogil
 cdef int team_size(double work) noexcept nogil
 cdef void share_out(

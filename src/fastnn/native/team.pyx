@@ -6,6 +6,8 @@ lend it to the other modules, which are libraries of their own.
 
 import contextlib
 
+cimport cython
+
 from fastnn._threads import MOST_THREADS, default_threads
 
 cdef extern from "c/team.h" nogil:
@@ -13,6 +15,7 @@ cdef extern from "c/team.h" nogil:
     int fnn_threads()
     void fnn_set_own_threads(int)
     int fnn_own_threads()
+    void fnn_keep_alone(int)
     void fnn_prepare_team()
     void fnn_wake_team(double)
     int fnn_team_size(double)
@@ -106,6 +109,83 @@ def _checked(n):
     if not 1 <= n <= MOST_THREADS:
         raise ValueError(f"the number of threads must lie in [1, {MOST_THREADS}], got {n}")
     return n.__index__()
+
+
+cdef double SETTLING = 100e-6  # after a change: workers wake, caches fill
+cdef double WINDOW = 300e-6    # for which steps are timed, at least
+cdef double WORTH = 0.97       # of the time that the other way should take, at most
+
+cdef enum:
+    FEWEST = 3   # steps of a window, at least
+    SOON = 4     # windows until the first trial,
+    LATER = 16   # until the next if one has changed something,
+    LATEST = 64  # and at most, twice as many each time, if they change nothing
+
+
+@cython.final
+cdef class Pace:
+    """Whether steps that repeat are faster on the calling thread alone, found out by trying.
+
+    What it costs that one core reads what another has just written, and how much it is slowed down
+    by its neighbours, is not to be seen in single regions, and changes from one second to the next.
+    So the time of whole steps is taken. Every now and then, seldom enough for it not to matter, a
+    few steps are done the other way; if they are faster it stays so.
+
+    Attributes
+    ----------
+    alone : bool
+        Whether the next step should stay on the calling thread.
+    """
+
+    def __cinit__(self):
+        self.pause = SOON
+
+    cpdef void begin(self, double now) noexcept nogil:
+        """Begin with steps, or go on with them after something else."""
+        if now - self.last > SETTLING:
+            self.settling = True
+            self.spent, self.steps = 0, 0
+        self.last = now
+
+    cpdef void end_step(self, double now) noexcept nogil:
+        """Note that a step, which began with the end of the one before, has ended."""
+        self.spent += now - self.last
+        self.last = now
+        self.steps += 1
+        if self.settling:
+            if self.spent < SETTLING:
+                return
+            self.settling = False
+        elif self.spent < WINDOW or self.steps < FEWEST:
+            return
+        elif self.trying:
+            self._judge(self.spent / self.steps)
+        else:
+            self._note(self.spent / self.steps)
+        self.spent, self.steps = 0, 0
+
+    cdef void _note(self, double step) noexcept nogil:
+        """Keep the time of a step as it is; begin a trial if it is time for one."""
+        self.usual = step
+        self.windows += 1
+        if self.windows >= self.pause:
+            self.alone = not self.alone
+            self.trying = self.settling = True
+
+    cdef void _judge(self, double step) noexcept nogil:
+        """End a trial, in which a step has taken so long."""
+        if step < WORTH * self.usual:
+            self.pause = LATER
+        else:
+            self.alone = not self.alone
+            self.settling = True
+            self.pause = min(2 * self.pause, LATEST)
+        self.trying = False
+        self.windows = 0
+
+
+cdef void keep_alone(bint yes) noexcept nogil:
+    fnn_keep_alone(yes)
 
 
 cdef void wake_team(double work) noexcept nogil:

@@ -53,6 +53,7 @@ from fastnn._checks import (
     user_gradients,
 )
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
+from fastnn.native.team import get_num_threads
 from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
 
 np.import_array()
@@ -179,6 +180,7 @@ cdef class Trainer:
     cdef Range *trainables     # one by one, for clipping
     cdef int trainable_count
     cdef double row_flops      # of a training step, for each row of the batch
+    cdef Pace pace
     cdef int lowest            # the first op with a trainable parameter
     cdef int64_t deferred_rows # of steps in which gradients may wait for the update, at most,
     cdef bint deferring        # and whether the one under way is such
@@ -219,6 +221,7 @@ cdef class Trainer:
         self.capacity = min(<int64_t>capacity, self._part_rows())
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = 3 * flops_per_row(program)
+        self.pace = Pace()
         self.arrays = []
         self._allocate_batch()
         self._plan_update()
@@ -558,21 +561,29 @@ cdef class Trainer:
         cdef Py_ssize_t width = len(self.rule.hyperparameters)
         cdef const double *hyper = self._rows_of(hyperparameters)
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
-        cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
         cdef double work = self.row_flops * size
+        cdef double now = seconds()
+        cdef bint paced = get_num_threads() > 1
         cdef uint64_t float_mode = fnn_flush_subnormals()
+        cdef double end = now + <double>budget
+        self.pace.begin(now)
         try:
             with nogil:
                 while step < steps and (start + step) * size < rows:
+                    keep_alone(paced and self.pace.alone)
                     wake_team(work)
                     row = (start + step) * size
                     batch.whole = min(size, rows - row)
                     self._step(&batch, visits, row, iteration + step, hyper + step * width)
                     step += 1
-                    if seconds() > end:
+                    now = seconds()
+                    if paced:
+                        self.pace.end_step(now)
+                    if now > end:
                         break
         finally:
+            keep_alone(False)
             fnn_restore_subnormals(float_mode)
             self.state.iterations = iteration + step
             for block in self.blocks:

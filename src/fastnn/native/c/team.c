@@ -17,7 +17,9 @@
  * tasks on the caller, as far as its own tell. When it is in debt by MOST_DEBT the team rests, so
  * that regions run on their caller alone: for REST_SECONDS, twice as long if that comes again soon
  * after, up to LONGEST_REST. It rests too when a second thread comes with a region of its own while
- * one is under way, for then the processors are taken already. */
+ * one is under way, for then the processors are taken already. What regions do not show, that one
+ * core reads slowly what another has written or is slowed down from outside, training finds out
+ * from whole steps: see Pace in team.pyx. */
 
 #define _GNU_SOURCE
 
@@ -69,6 +71,7 @@ static struct {
 
 static _Thread_local int inside;      /* of a region: those within run on one thread */
 static _Thread_local int own_threads; /* bound of this thread, 0 for none */
+static _Thread_local int alone;       /* this thread shares nothing for now */
 
 static double seconds(void) {
     struct timespec t;
@@ -88,8 +91,10 @@ void fnn_set_threads(int count) { atomic_store(&team.threads, count); }
 int fnn_threads(void) { return atomic_load(&team.threads); }
 void fnn_set_own_threads(int count) { own_threads = count; }
 int fnn_own_threads(void) { return own_threads; }
+void fnn_keep_alone(int yes) { alone = yes; }
 
 static int bound(void) {
+    if (alone) return 1;
     const int all = atomic_load_explicit(&team.threads, memory_order_relaxed);
     return own_threads > 0 && own_threads < all ? own_threads : all;
 }

@@ -17,6 +17,9 @@ int fnn_threads(void);
 void fnn_set_own_threads(int count);
 int fnn_own_threads(void);
 
+/* Whether regions of the calling thread stay on it for the time being. */
+void fnn_keep_alone(int yes);
+
 /* How many threads a region of so many floating-point operations would have if it began now. 1 if
  * it is too short, inside of a region, and while the team rests because it met with other load. */
 int fnn_team_size(double work);
