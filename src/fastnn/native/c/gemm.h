@@ -11,7 +11,7 @@
  * blocks of ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
  * read from the cache once per tile, and B as a whole once per row block.
  *
- * Epilogues other than "add the bias", relu and its gradient let the tile go through a small
+ * Epilogues other than a mere store, relu and its gradient let the tile go through a small
  * buffer: it stays in the first-level cache, costs as much as one or two steps of k, and keeps the
  * vector functions out of the tiles' code. */
 
@@ -89,11 +89,6 @@ INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], c
             UNROLL
             for (int i = 0; i < rows; i++)
                 acc[i][j] += FN(load_columns)(t.c + i * t.c_row + j * LANES, columns);
-        if (t.bias) {
-            const vec bias = FN(load_columns)(t.bias + j * LANES, columns);
-            UNROLL
-            for (int i = 0; i < rows; i++) acc[i][j] += bias;
-        }
         if (t.relu)
             UNROLL
             for (int i = 0; i < rows; i++) acc[i][j] = FN(relu)(acc[i][j]);
@@ -122,8 +117,8 @@ INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], c
                               whole || j < vectors - 1 ? LANES : t.columns - j * LANES);
 }
 
-/* One tile of exactly rows x vectors registers, each summed up in so many chains that take turns
- * along k; all three are constants where this is inlined. */
+/* One tile of exactly rows x vectors registers, each summed up, on top of the bias, in so many chains
+ * that take turns along k; all three are constants where this is inlined. */
 INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, const int chains) {
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
     /* Rows of A are reached from four pointers, three rows apart, so that addresses fit the
@@ -132,9 +127,12 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
     const REAL *b = t->b;
     vec sums[TILE_ROWS > 6 ? TILE_ROWS : 6][PANEL_VECTORS];
     UNROLL
-    for (int i = 0; i < chains * rows; i++)
+    for (int j = 0; j < vectors; j++) {
+        const vec bias = t->bias ? FN(load_columns)(t->bias + j * LANES, t->columns - j * LANES)
+                                 : (vec){0};
         UNROLL
-        for (int j = 0; j < vectors; j++) sums[i][j] = (vec){0};
+        for (int i = 0; i < chains * rows; i++) sums[i][j] = i < rows ? bias : (vec){0};
+    }
 
     if (t->k >= LONG_SUMS)
         UNROLL
@@ -213,11 +211,12 @@ static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_
                       int64_t last, int64_t column) {
     const int64_t rows = last - first;
     const int64_t count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const int64_t height = count > 1 ? rows / count : rows, higher = rows - count * height;
     const FN(tile_function)(*tiles)[PANEL_VECTORS] =
         g->whole_m <= THIN_ROWS ? FN(thin_tiles) : FN(tiles);
     const int vectors = t->columns > LANES ? 2 : 1;
     for (int64_t i = 0, row = first; i < count; i++) {
-        const int64_t next = first + rows * (i + 1) / count;
+        const int64_t next = row + height + (i < higher);
         t->a = a + (row - first) * t->a_row;
         t->c = (REAL *)g->c + row * g->c_row + column;
         if (g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
