@@ -345,14 +345,14 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
     Whole vectors of B's rows can be read where they are; short rows as fast as packed ones. (The
-    steps of a panel down long rows fall on the same few lines of the first-level cache.) The last
-    columns, short of a vector, are packed, so that nothing outside is read.
+    steps of a panel down long rows fall on the same few lines of the first-level cache.) A last
+    panel that ends within a vector is packed, so that nothing outside is read.
     """
     cdef int64_t width = table.panel_width, itemsize = table.itemsize
     cdef int64_t direct = 0
     cdef bint long_rows = g.n > DIRECT_VECTORS * table.vector_width
     if b.column == 1 and not (long_rows and g.m > DIRECT_TILES * table.tile_rows):
-        direct = g.n - g.n % table.vector_width
+        direct = g.n - (g.n % width if g.n % table.vector_width else 0)
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0
     if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
