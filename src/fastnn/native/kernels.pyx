@@ -344,10 +344,14 @@ cdef void _dots(const fnn_kernels *table, const fnn_gemm *g, Operand b) noexcept
 cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
+    The transpose of a matrix is best taken row by row where that pays.
     Whole vectors of B's rows can be read where they are; short rows as fast as packed ones. (The
     steps of a panel down long rows fall on the same few lines of the first-level cache.) A last
     panel that ends within a vector is packed, so that nothing outside is read.
     """
+    if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
+        _dots(table, g, b)
+        return 0
     cdef int64_t width = table.panel_width, itemsize = table.itemsize
     cdef int64_t direct = 0
     cdef bint long_rows = g.n > DIRECT_VECTORS * table.vector_width
@@ -355,9 +359,6 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         direct = g.n - (g.n % width if g.n % table.vector_width else 0)
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0
-    if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
-        _dots(table, g, b)
-        return 0
     cdef char[::1] packed
     if direct > 0:
         part.n = direct

@@ -230,13 +230,14 @@ cdef class Ops:
 
     cdef int product(self, const fnn_gemm *whole) except -1 nogil:
         """Run a product in calls short enough for signals to be heeded in between."""
-        cdef fnn_gemm g = whole[0]
-        cdef double per_row = 2.0 * g.n * g.k
-        cdef int64_t step = rows_per_call(g.m, per_row, self.table.tile_rows)
+        cdef double per_row = 2.0 * whole.n * whole.k
+        cdef int64_t step = rows_per_call(whole.m, per_row, self.table.tile_rows)
         cdef int64_t first = 0
+        cdef fnn_gemm g
         if step == whole.m:
             shared_gemm(self.table, whole)
             return heed_signals(per_row * whole.m)
+        g = whole[0]
         while first < whole.m:
             g.m = min(step, whole.m - first)
             g.a = <const char *>whole.a + first * g.a_row * self.itemsize
@@ -250,13 +251,14 @@ cdef class Ops:
 
     cdef int dots(self, const fnn_dots *whole) except -1 nogil:
         """Run products of rows with rows in calls short enough, as above."""
-        cdef fnn_dots d = whole[0]
-        cdef double per_column = 2.0 * d.m * d.k
-        cdef int64_t step = rows_per_call(d.n, per_column, self.table.tile_rows)
+        cdef double per_column = 2.0 * whole.m * whole.k
+        cdef int64_t step = rows_per_call(whole.n, per_column, self.table.tile_rows)
         cdef int64_t first = 0
+        cdef fnn_dots d
         if step == whole.n:
             shared_dots(self.table, whole)
             return heed_signals(per_column * whole.n)
+        d = whole[0]
         while first < whole.n:
             d.n = min(step, whole.n - first)
             d.b = <const char *>whole.b + first * d.b_row * self.itemsize
