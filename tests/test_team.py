@@ -348,14 +348,14 @@ class Steps:
 
 @pytest.mark.parametrize("step", [4e-6, 2e-4, 5e-3])
 def test_the_pace_finds_the_faster_way(step):
-    enough = max(round(0.1 / step), 500)
+    enough = max(round(0.1 / step), 1000)
     assert Steps().share_alone(enough, together=step, alone=1.5 * step) < 0.05
     assert Steps().share_alone(enough, together=1.5 * step, alone=step) > 0.9
 
 
 @pytest.mark.parametrize("step", [4e-6, 2e-4, 5e-3])
 def test_the_pace_follows_when_the_other_way_becomes_faster(step):
-    steps, many = Steps(), max(round(0.1 / step), 500)
+    steps, many = Steps(), max(round(0.1 / step), 1000)
     steps.share_alone(many, together=step, alone=1.5 * step)
     steps.share_alone(many, together=3 * step, alone=1.5 * step)
     assert steps.share_alone(many, together=3 * step, alone=1.5 * step) > 0.9

@@ -26,7 +26,7 @@ from fastnn.native.ops cimport (
     heed_signals,
     round_up,
 )
-from fastnn.native.team cimport share_out, shared_gemm, shared_pack, team_size
+from fastnn.native.team cimport Pace, share_out, shared_gemm, shared_pack, team_size
 
 import numpy
 
@@ -93,6 +93,8 @@ cdef class NativeEngine:
     cdef int type_number
     cdef double row_flops
     cdef bint rows_can_be_shared
+    cdef Pace pace             # of training with so many rows, from one trainer to the next
+    cdef int64_t paced_rows
     cdef readonly bint reads_indices    # the first op is an embedding: x is looked at by itself
 
     def __cinit__(self):
@@ -379,7 +381,9 @@ cdef class NativeEngine:
 
     def trainer(self, objective, rule, state, capacity):
         """Return a `Trainer` for batches of at most `capacity` rows."""
-        return Trainer(self.program, objective, rule, state, capacity)
+        if self.pace is None or self.paced_rows != capacity:
+            self.pace, self.paced_rows = Pace(), capacity
+        return Trainer(self.program, objective, rule, state, capacity, self.pace)
 
 
 ctypedef int (*rows_function)(void *, const Call *, int64_t, int64_t, char *) except -1 nogil

@@ -117,9 +117,8 @@ cdef double WORTH = 0.97       # of the time that the other way should take, at 
 
 cdef enum:
     FEWEST = 3   # steps of a window, at least
-    SOON = 4     # windows until the first trial,
-    LATER = 16   # until the next if one has changed something,
-    LATEST = 64  # and at most, twice as many each time, if they change nothing
+    SOON = 16     # windows until the first trial, and until the next if one has changed something;
+    LATEST = 128  # twice as many each time, but at most these, if they change nothing
 
 
 @cython.final
@@ -175,7 +174,7 @@ cdef class Pace:
     cdef void _judge(self, double step) noexcept nogil:
         """End a trial, in which a step has taken so long."""
         if step < WORTH * self.usual:
-            self.pause = LATER
+            self.pause = SOON
         else:
             self.alone = not self.alone
             self.settling = True

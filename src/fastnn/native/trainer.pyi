@@ -1,5 +1,6 @@
 import numpy as np
 
+from fastnn.native.team import Pace
 from fastnn.program import Dataset, Objective, OptimizerState, Program, UpdateRule
 
 class Trainer:
@@ -12,6 +13,7 @@ class Trainer:
         rule: UpdateRule,
         state: OptimizerState,
         capacity: int,
+        pace: Pace,
     ) -> None: ...
     def reset(self) -> None: ...
     def train(

@@ -180,7 +180,7 @@ cdef class Trainer:
     cdef Range *trainables     # one by one, for clipping
     cdef int trainable_count
     cdef double row_flops      # of a training step, for each row of the batch
-    cdef Pace pace
+    cdef Pace pace             # also of other trainers of the same model, one after the other
     cdef int lowest            # the first op with a trainable parameter
     cdef int64_t deferred_rows # of steps in which gradients may wait for the update, at most,
     cdef bint deferring        # and whether the one under way is such
@@ -210,7 +210,7 @@ cdef class Trainer:
         free(self.ranges)
         free(self.trainables)
 
-    def __init__(self, program, objective, rule, state, capacity):
+    def __init__(self, program, objective, rule, state, capacity, Pace pace not None):
         rule.check(state)
         self.program, self.objective, self.rule, self.state = program, objective, rule, state
         self.ops = Ops(program, training=True, head=objective.head)
@@ -221,7 +221,7 @@ cdef class Trainer:
         self.capacity = min(<int64_t>capacity, self._part_rows())
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = 3 * flops_per_row(program)
-        self.pace = Pace()
+        self.pace = pace
         self.arrays = []
         self._allocate_batch()
         self._plan_update()
