@@ -344,10 +344,10 @@ cdef void _dots(const fnn_kernels *table, const fnn_gemm *g, Operand b) noexcept
 cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
-    The transpose of a matrix is best taken row by row where that pays.
-    Whole vectors of B's rows can be read where they are; short rows as fast as packed ones. (The
-    steps of a panel down long rows fall on the same few lines of the first-level cache.) A last
-    panel that ends within a vector is packed, so that nothing outside is read.
+    The transpose of a matrix is taken row by row where that pays. Whole vectors of B's rows can be
+    read where they are; short rows as fast as packed ones. (The steps of a panel down long rows
+    fall on the same few lines of the first-level cache.) A last panel that ends within a vector is
+    packed, so that nothing outside is read.
     """
     if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
         _dots(table, g, b)

@@ -116,7 +116,7 @@ cdef double WINDOW = 300e-6    # for which steps are timed, at least
 cdef double WORTH = 0.97       # of the time that the other way should take, at most
 
 cdef enum:
-    FEWEST = 3   # steps of a window, at least
+    FEWEST = 3    # steps of a window, at least
     SOON = 16     # windows until the first trial, and until the next if one has changed something;
     LATEST = 128  # twice as many each time, but at most these, if they change nothing
 

@@ -1073,7 +1073,7 @@ cdef class Trainer:
         """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
         cdef fnn_gemm g
         if dots_pay(self.table, rows, op.outputs):
-            return self._backward_to_few_inputs(op, below, rows, gradient, out)
+            return self._backward_to_few_rows(op, below, rows, gradient, out)
         g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
         g.whole_m, g.add = rows, 0
         g.a, g.a_row, g.a_col = gradient, op.row, 1
@@ -1084,9 +1084,9 @@ cdef class Trainer:
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
-    cdef int _backward_to_few_inputs(self, Op *op, Op *below, int64_t rows, const char *gradient,
-                                     char *out) except -1 nogil:
-        """The same for few rows: their products with the kernel's rows, which lie there as it is."""
+    cdef int _backward_to_few_rows(self, Op *op, Op *below, int64_t rows, const char *gradient,
+                                   char *out) except -1 nogil:
+        """The same for few rows: their products with the kernel's rows, read where they lie."""
         cdef fnn_dots d
         d.m, d.n, d.k = rows, op.inputs, op.outputs
         d.a, d.a_row, d.b, d.b_row = gradient, op.row, op.kernel, op.outputs

@@ -94,14 +94,15 @@ static void gemm_rows(void *context, int64_t share, int64_t first, int64_t count
 }
 
 /* The weights have to be read as well, which is what takes the time of a single row. */
-static double work_of(const fnn_gemm *g) {
-    return (2.0 * (double)g->m + 3.0) * (double)g->n * (double)g->k;
+static double work_of(int64_t m, int64_t n, int64_t k) {
+    return (2.0 * (double)m + 3.0) * (double)n * (double)k;
 }
 
 /* Columns where the panels divide evenly, else rows, if everybody gets a tile's worth of them. */
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
     gemm_args args = {table, g};
-    const int64_t shares = fnn_team_size(work_of(g)), panels = ceiling(g->n, table->panel_width);
+    const int64_t shares = fnn_team_size(work_of(g->m, g->n, g->k));
+    const int64_t panels = ceiling(g->n, table->panel_width);
     if (shares == 1) {
         table->gemm(g); /* for a small network a copy of the struct takes time */
         return;
@@ -142,7 +143,7 @@ static void packing_columns(void *context, int64_t share, int64_t first, int64_t
 
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
     packing_args args = {table, g, b};
-    const int64_t shares = at_most(fnn_team_size(work_of(g)), b->shares);
+    const int64_t shares = at_most(fnn_team_size(work_of(g->m, g->n, g->k)), b->shares);
     fnn_share_out(shares, g->n, table->panel_width, packing_columns, &args);
 }
 
@@ -192,8 +193,7 @@ int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k) {
 
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d) {
     dots_args args = {table, d};
-    const double work = (2.0 * (double)d->m + 3.0) * (double)d->n * (double)d->k;
-    const int64_t shares = fnn_team_size(work);
+    const int64_t shares = fnn_team_size(work_of(d->m, d->n, d->k));
     if (shares == 1)
         table->dots(d);
     else
@@ -292,7 +292,7 @@ static void gradient_and_update(void *context, int64_t share, int64_t first, int
 void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
                                     const fnn_update *u) {
     gradient_args args = {table, g, u};
-    const double work = work_of(g) + UPDATE_WORK * (double)(g->m * g->n);
+    const double work = work_of(g->m, g->n, g->k) + UPDATE_WORK * (double)(g->m * g->n);
     fnn_share_out(fnn_team_size(work), g->m, table->tile_rows, gradient_and_update, &args);
 }
 
