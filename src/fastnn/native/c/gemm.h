@@ -58,13 +58,13 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
     }
 }
 
-/* One step along k: a row of B times a column of A. */
-INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t a_col, const REAL *b,
+/* One step along k: a row of B times a column of A, of which is asked for what lies `ahead`. */
+INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, int64_t ahead, const REAL *b,
                           int64_t b_row, vec (*sums)[PANEL_VECTORS], const int rows,
                           const int vectors) {
     vec bj[PANEL_VECTORS];
     /* Where the steps are whole rows apart, the hardware does not foresee them. */
-    __builtin_prefetch(a[0] + PREFETCH_STEPS * a_col);
+    __builtin_prefetch(a[0] + ahead);
     UNROLL
     for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
         __builtin_prefetch((const char *)(b + PREFETCH_STEPS * b_row) + byte);
@@ -121,6 +121,8 @@ INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], c
  * that take turns along k; all three are constants where this is inlined. */
 INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, const int chains) {
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    /* The line of a column's first elements may be there already: the tile before has read it. */
+    const int64_t ahead = PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
     /* Rows of A are reached from four pointers, three rows apart, so that addresses fit the
      * processor's base + index form and no register spills. */
     const REAL *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
@@ -145,14 +147,14 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
     for (; p >= chains; p -= chains) {
         UNROLL
         for (int chain = 0; chain < chains; chain++) {
-            FN(tile_step)(a, a_row, a_col, b, b_row, sums + chain * rows, rows, vectors);
+            FN(tile_step)(a, a_row, ahead, b, b_row, sums + chain * rows, rows, vectors);
             b += b_row;
             UNROLL
             for (int i = 0; i < 4; i++) a[i] += a_col;
         }
     }
     for (; p > 0; p--) {
-        FN(tile_step)(a, a_row, a_col, b, b_row, sums, rows, vectors);
+        FN(tile_step)(a, a_row, ahead, b, b_row, sums, rows, vectors);
         b += b_row;
         UNROLL
         for (int i = 0; i < 4; i++) a[i] += a_col;
