@@ -34,6 +34,7 @@ from fastnn.native.ops cimport (
     flops_per_row,
     heed_signals,
     padded_row,
+    round_up,
 )
 from fastnn.native.orthogonal cimport (
     Orthogonal,
@@ -52,9 +53,10 @@ from fastnn._checks import (
     target_width,
     user_gradients,
 )
+from fastnn._memory import HUGE_PAGE, zeros_on_huge_pages
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.native.team import get_num_threads
-from fastnn.program import WHOLE_BATCH, LayerOp, aligned_zeros
+from fastnn.program import WHOLE_BATCH, LayerOp
 
 np.import_array()
 
@@ -63,6 +65,8 @@ cdef extern from "c/subnormals.h" nogil:
     void fnn_restore_subnormals(uint64_t before)
 
 cdef enum:
+    CACHE_LINE = 64            # bytes
+
     # A step of 784-128-10 at batch 4096 takes 21.4 ms as a whole and 17.9 ms in parts of 512 rows,
     # for the workspace of 1.6 MB more or less stays in the cache. Weights that do not stay there
     # themselves want longer parts.
@@ -150,14 +154,16 @@ cdef class Trainer:
     cdef int64_t itemsize, capacity, inputs, outputs
     cdef int64_t width         # of targets; metrics compare them with as many outputs
     # A batch
+    cdef char *workspace       # of a batch: all that follows, up to the panels
+    cdef int64_t used          # bytes of it
     cdef int64_t input_row
     cdef char *x
     cdef char *targets
     cdef int32_t *labels
     cdef char *weights
-    cdef char *all_gradients   # of the parameters, in the program's layout
     cdef char *gradients[2]    # at the outputs of two neighbouring ops
-    cdef char *panels
+    cdef char *panels          # of matrices that are packed
+    cdef char *all_gradients   # of the parameters, in the program's layout
     # The loss
     cdef fnn_loss_args loss
     cdef bint custom_loss
@@ -245,45 +251,59 @@ cdef class Trainer:
             return INT64_MAX
         return PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
 
-    cdef char *_allocate(self, int64_t size) except NULL:
-        """Zeroed memory for so many elements, as of `fastnn.program.aligned_zeros`."""
-        cdef np.npy_intp bytes = size * self.itemsize + 128
-        cdef np.ndarray array = np.PyArray_ZEROS(1, &bytes, np.NPY_UINT8, 0)
-        self.arrays.append(array)
-        return address(array) + -<size_t>address(array) % 64
-
     cdef int _allocate_batch(self) except -1:
+        """Lay out the workspace of a batch twice: to see how long it is, and to point into it."""
+        cdef np.npy_intp size
+        cdef np.ndarray memory
+        self._lay_out_batch()
+        size = self.used + CACHE_LINE
+        if size >= HUGE_PAGE:
+            memory = zeros_on_huge_pages(size)
+        else:
+            memory = np.PyArray_ZEROS(1, &size, np.NPY_UINT8, 0)
+        self.arrays.append(memory)
+        self.workspace = address(memory) + -<size_t>address(memory) % CACHE_LINE
+        self.used = 0
+        self._lay_out_batch()
+        return 0
+
+    cdef char *_place(self, int64_t size) noexcept:
+        """The next place in the workspace for so many elements, with a cache line of zeros behind."""
+        cdef char *place = self.workspace + self.used
+        self.used += round_up(size * self.itemsize, CACHE_LINE) + CACHE_LINE
+        return place
+
+    cdef void _lay_out_batch(self) noexcept:
         cdef int64_t widest = padded_row(self.inputs, self.itemsize)
-        cdef int64_t deepest = self.inputs
+        cdef int64_t panels = self.ops.packing_size(self.inputs)
         cdef int i
         cdef Op *op
         self.input_row = widest
-        self.x = self._allocate(self.capacity * self.input_row)
-        self.targets = self._allocate(self.capacity * self.width)
-        labels = numpy.zeros(self.capacity, numpy.int32)
-        self.arrays.append(labels)
-        self.labels = <int32_t *>address(labels)
-        self.weights = self._allocate(self.capacity)
+        self.x = self._place(self.capacity * self.input_row)
+        self.targets = self._place(self.capacity * self.width)
+        self.labels = <int32_t *>self._place(self.capacity)
+        self.weights = self._place(self.capacity)
         for i in range(self.ops.count):
             op = &self.ops.items[i]
-            op.y = self._allocate(self.capacity * op.row)
+            op.y = self._place(self.capacity * op.row)
             op.z = op.y
             if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
-                op.z = self._allocate(self.capacity * op.row)
+                op.z = self._place(self.capacity * op.row)
             if op.kind == LAYER:
-                op.layer.room = self._allocate(self.ops.layer_room(op, self.capacity))
+                op.layer.room = self._place(self.ops.layer_room(op, self.capacity))
             elif op.kind == ADD:
-                op.held = self._allocate(self.capacity * op.row)
+                op.held = self._place(self.capacity * op.row)
             widest = max(widest, op.row)
-            deepest = max(deepest, op.outputs)
+            panels = max(panels, self.ops.packing_size(op.outputs))
+            if op.kind == DENSE and self._packing_pays(op.outputs, op.inputs):
+                panels = max(panels, self.capacity * round_up(op.outputs, self.table.panel_width))
         for i in range(2):
-            self.gradients[i] = self._allocate(self.capacity * widest)
-        self.panels = self._allocate(self.ops.packing_size(deepest))
+            self.gradients[i] = self._place(self.capacity * widest)
+        self.panels = self._place(panels)
         self.predictions, self.predictions_row = self.x, self.input_row
         if self.ops.count:
             op = &self.ops.items[self.ops.count - 1]
             self.predictions, self.predictions_row = op.y, op.row
-        return 0
 
     cdef int _allocate_parameters(self) except -1:
         """Gradients in one buffer of the program's layout."""
@@ -772,8 +792,7 @@ cdef class Trainer:
         g.bias, g.saved = op.bias, NULL
         g.activation, g.options = op.activation, op.options
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
-        cdef bint long_rows = op.outputs > DIRECT_VECTORS * self.table.vector_width
-        if long_rows and rows > DIRECT_TILES * self.table.tile_rows:
+        if self._packing_pays(op.outputs, rows):
             self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
@@ -782,6 +801,11 @@ cdef class Trainer:
         if keep_input:
             shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
         return 0
+
+    cdef bint _packing_pays(self, int64_t columns, int64_t rows) noexcept nogil:
+        """Whether a B of so many columns had better be packed for an A of so many rows."""
+        return (columns > DIRECT_VECTORS * self.table.vector_width
+                and rows > DIRECT_TILES * self.table.tile_rows)
 
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
                      bint training, uint64_t iteration) noexcept nogil:
@@ -1062,6 +1086,10 @@ cdef class Trainer:
         g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
         g.activation, g.options = FNN_LINEAR, NULL
         if not (self.deferring and op.deferrable):
+            if self._packing_pays(op.outputs, op.inputs):
+                shared_pack(self.table, rows, op.outputs, gradient, op.row, 1, self.panels)
+                g.b, g.b_row = self.panels, self.table.panel_width
+                g.b_panel = rows * self.table.panel_width
             self.ops.product(g)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,

@@ -1,0 +1,30 @@
+"""Memory on huge pages.
+
+On pages of 4 kB a matrix of 1024 columns has each row on a page of its own, and a product waits
+for the addresses of pages. Linux gives pages of 2 MB to whoever asks, unless it has been told
+never to. NumPy asks for arrays of 4 MB and more; a workspace had better have them from 2 MB on.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+HUGE_PAGE = 1 << 21
+"""Bytes of a page of the larger kind, on x86-64 and on most of AArch64."""
+
+
+def zeros_on_huge_pages(length: int) -> np.ndarray:
+    """Return zeroed bytes that start on a huge page; what does not fill one lies on small pages."""
+    import mmap
+
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(length, np.uint8)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    region = mmap.mmap(-1, length + HUGE_PAGE, flags=private)
+    raw = np.frombuffer(region, np.uint8)
+    start = -raw.ctypes.data % HUGE_PAGE
+    with suppress(OSError):  # a kernel without them
+        region.madvise(mmap.MADV_HUGEPAGE, start, length // HUGE_PAGE * HUGE_PAGE)
+    return raw[start : start + length]
