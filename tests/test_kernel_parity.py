@@ -440,6 +440,35 @@ def test_extreme_gradients_have_the_same_effect(isa, name, slots, options):
         assert_close(a, b)
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 1e-7, 1e-3, 1.0])
+def test_steps_of_adam_are_right_to_the_last_places(isa, rng, epsilon):
+    square = np.exp(rng.uniform(np.log(1e-37), np.log(1e37), 200_000)).astype(np.float32)
+    mean = rng.uniform(1, 2, square.size).astype(np.float32)
+    parameter, gradient = np.zeros((2, square.size), np.float32)
+    rate_of_1 = {"learning_rate": 1.0, "beta_1": 0.5, "beta_2": 0.75, "step": 1}
+    kernels.adam(parameter, gradient, mean, square, epsilon=epsilon, **rate_of_1)
+    exact = -mean / (np.sqrt(square.astype(np.float64)) + np.float32(epsilon))
+    error = np.abs(parameter - exact) / np.spacing(np.abs(exact).astype(np.float32))
+    assert error.max() <= 2.8
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("epsilon", [0.0, 1e-7])
+def test_extreme_moments_of_adam_concern_their_weight_alone(isa, dtype, epsilon):
+    huge, tiny = (1e30, 1e-25) if dtype == "float32" else (1e200, 1e-170)  # their squares are not
+    gradient = np.array([0, 1, huge, -2, np.nan, tiny, np.inf, 0, *range(2, 30)], dtype)
+
+    def step(adam, gradient):
+        arrays = np.zeros((3, gradient.size), dtype)
+        adam(arrays[0], gradient, *arrays[1:], learning_rate=0.1, step=1, epsilon=epsilon)
+        return arrays
+
+    together = step(kernels.adam, gradient)
+    alone = [step(kernels.adam, gradient[i : i + 1]) for i in range(gradient.size)]
+    np.testing.assert_array_equal(together, np.hstack(alone))
+    assert_close(together, step(reference.adam, gradient))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_centred_rmsprop_needs_no_velocity(isa, rng, dtype):
     native = [rng.normal(size=37).astype(dtype) for _ in range(2)]

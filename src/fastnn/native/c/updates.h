@@ -1,4 +1,4 @@
-/* Optimizer steps over flat arrays. Plain loops: the compiler makes vectors of them.
+/* Optimizer steps over flat arrays. Plain loops, but for Adam: the compiler makes vectors of them.
  *
  * Formulas and the meaning of every hyper-parameter are Keras 3's; `hyper` holds them in the
  * order of the names at the head of each function. Decoupled weight decay comes first. */
@@ -54,17 +54,45 @@ static void FN(adagrad)(int64_t n, REAL *restrict p, const REAL *restrict g,
     }
 }
 
-/* learning_rate, beta_1, beta_2, epsilon, step (from 1), weight_decay; slots: m, v. */
-static void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
-                     REAL *restrict v, const double *hyper) {
+/* a / b, b >= 0. */
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+#define NAN_OR_INFINITE 0x99 /* the classes of vfpclassps */
+/* Square roots and divisions take turns in one unit; a reciprocal of 14 bits and a step of Newton's
+ * method keep out of it. A step of Adam takes 0.25 ns for a weight so, 0.40 with a division; its
+ * error is at most 2.8 ULP, in place of 2.4. Where b is zero or infinite this fails, and only there
+ * it is divided. */
+INLINE vec FN(quotient)(vec a, vec b) {
+    const vec estimate = _mm512_rcp14_ps(b), inverse = estimate + estimate * (1 - b * estimate);
+    const __mmask16 failed = _mm512_fpclass_ps_mask(inverse, NAN_OR_INFINITE);
+    if (!failed) return a * inverse;
+    return _mm512_mask_blend_ps(failed, a * inverse, a / b);
+}
+#else
+INLINE vec FN(quotient)(vec a, vec b) { return a / b; }
+#endif
+
+/* learning_rate, beta_1, beta_2, epsilon, step (from 1), weight_decay; slots: m, v and, where it is
+ * used in place of v (AMSGrad), the largest v so far. */
+INLINE void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                     REAL *restrict v, REAL *restrict largest, const double *hyper) {
     const double correction = sqrt(1 - pow(hyper[2], hyper[4])) / (1 - pow(hyper[1], hyper[4]));
     const REAL rate = (REAL)(hyper[0] * correction), epsilon = (REAL)hyper[3];
     const REAL rest_1 = (REAL)(1 - hyper[1]), rest_2 = (REAL)(1 - hyper[2]);
     const REAL keep = (REAL)(1 - hyper[0] * hyper[5]);
-    for (int64_t i = 0; i < n; i++) {
-        m[i] += (g[i] - m[i]) * rest_1;
-        v[i] += (g[i] * g[i] - v[i]) * rest_2;
-        p[i] = p[i] * keep - rate * m[i] / (REAL_SQRT(v[i]) + epsilon);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const vec gradient = FN(load_columns)(g + i, n - i);
+        const vec parameter = FN(load_columns)(p + i, n - i);
+        vec mean = FN(load_columns)(m + i, n - i), square = FN(load_columns)(v + i, n - i);
+        mean += (gradient - mean) * rest_1;
+        square += (gradient * gradient - square) * rest_2;
+        FN(store_columns)(m + i, mean, n - i);
+        FN(store_columns)(v + i, square, n - i);
+        if (largest) {
+            square = FN(larger)(square, FN(load_columns)(largest + i, n - i));
+            FN(store_columns)(largest + i, square, n - i);
+        }
+        const vec step = FN(quotient)(rate * mean, FN(sqrt)(square) + epsilon);
+        FN(store_columns)(p + i, parameter * keep - step, n - i);
     }
 }
 
@@ -88,21 +116,6 @@ static void FN(centered_rmsprop)(int64_t n, REAL *restrict p, const REAL *restri
             velocity[i] = increment;
         }
         p[i] = p[i] * keep - increment;
-    }
-}
-
-/* As adam, with the largest v so far in place of v; one slot more: that. */
-static void FN(amsgrad)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
-                        REAL *restrict v, REAL *restrict largest, const double *hyper) {
-    const double correction = sqrt(1 - pow(hyper[2], hyper[4])) / (1 - pow(hyper[1], hyper[4]));
-    const REAL rate = (REAL)(hyper[0] * correction), epsilon = (REAL)hyper[3];
-    const REAL rest_1 = (REAL)(1 - hyper[1]), rest_2 = (REAL)(1 - hyper[2]);
-    const REAL keep = (REAL)(1 - hyper[0] * hyper[5]);
-    for (int64_t i = 0; i < n; i++) {
-        m[i] += (g[i] - m[i]) * rest_1;
-        v[i] += (g[i] * g[i] - v[i]) * rest_2;
-        largest[i] = FN(larger_of)(largest[i], v[i]);
-        p[i] = p[i] * keep - rate * m[i] / (REAL_SQRT(largest[i]) + epsilon);
     }
 }
 
@@ -216,9 +229,9 @@ static void FN(update)(const fnn_update *u) {
     case FNN_ADAGRAD: FN(adagrad)(n, p, g, slots[0], hyper); break;
     case FNN_ADAM:
         if (slots[2])
-            FN(amsgrad)(n, p, g, slots[0], slots[1], slots[2], hyper);
+            FN(adam)(n, p, g, slots[0], slots[1], slots[2], hyper);
         else
-            FN(adam)(n, p, g, slots[0], slots[1], hyper);
+            FN(adam)(n, p, g, slots[0], slots[1], NULL, hyper);
         break;
     case FNN_ADADELTA: FN(adadelta)(n, p, g, slots[0], slots[1], hyper); break;
     case FNN_ADAMAX: FN(adamax)(n, p, g, slots[0], slots[1], hyper); break;
