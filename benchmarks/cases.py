@@ -64,7 +64,7 @@ BACKWARD_SHAPES = (
 
 FUNCTIONS = (
     *("exponential", "tanh", "sigmoid", "gelu", "silu", "softplus"),
-    *("elu", "mish", "log_sigmoid", "squareplus", "tanh_shrink"),
+    *("elu", "mish", "log_sigmoid", "squareplus", "tanh_shrink", "all_finite"),
 )
 LENGTHS = (1_000, 100_000)
 

@@ -20,6 +20,8 @@ Function = Callable[[np.ndarray, np.ndarray], object]  # of input and output
 def function(contender: str, name: str, dtype: str, length: int) -> PythonJob:
     """Return the job of applying a function to `length` numbers between -4 and 4."""
     x = np.random.default_rng(4).uniform(-4, 4, length).astype(dtype)
+    if name == "all_finite":
+        return _finite(contender, x)
     out = np.empty_like(x)
     if contender == "fastnn":
         apply = _fastnn_function(name)
@@ -30,6 +32,26 @@ def function(contender: str, name: str, dtype: str, length: int) -> PythonJob:
     error = float(np.abs((out - exact) / (1 + np.abs(exact))).max())
     check(f"{contender}, {name} in {dtype}", error, 8 * float(np.finfo(dtype).eps))
     return PythonJob(lambda: apply(x, out))
+
+
+def _finite(contender: str, x: np.ndarray) -> PythonJob:
+    """Return the job of looking for NaN and infinities, which have no output array."""
+    if contender == "fastnn":
+        from fastnn import kernels
+
+        look = kernels.all_finite
+    else:
+        found = np.empty(x.shape, bool)
+        ways = [
+            lambda x: np.isfinite(x, out=found).all(),
+            lambda x: np.isfinite(x.min()) and np.isfinite(x.max()),
+            lambda x: math.isfinite(np.add.reduce(x)),
+        ]
+        look = timing.fastest(ways, x)
+    wrong = x.copy()
+    wrong[len(x) // 2] = np.inf
+    check(f"{contender}, all_finite in {x.dtype}", float(not look(x)) + float(look(wrong)), 0)
+    return PythonJob(lambda: look(x))
 
 
 EXACT: dict[str, Callable[[float], float]] = {

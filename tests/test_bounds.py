@@ -60,6 +60,7 @@ GUARDED = textwrap.dedent(
                     for array in (guarded(w, end), guarded(b, end)):
                         kernels.min_max_norm(array)
                         kernels.non_neg(array)
+                        kernels.all_finite(array)
                     W_transposed = guarded(np.ascontiguousarray(w.T), end).T
                     kernels.dense_forward(X, W_transposed, B, out=out)
                     wide, both = (guarded(np.hstack([g, g]), end) for _ in range(2))

@@ -503,6 +503,27 @@ def test_constraints(isa, rng, dtype, shape):
         assert_close(native, plain)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (), (0,), (1,), (63,), (64,), (200,), (70_001,)])
+def test_all_finite_finds_a_single_value_anywhere(isa, rng, dtype, shape):
+    x = np.asarray(rng.uniform(-1, 1, shape) * np.finfo(dtype).max, dtype)
+    assert kernels.all_finite(x) is reference.all_finite(x) is True
+    places = range(x.size) if x.size < 1000 else rng.integers(x.size, size=50)
+    for place in places:
+        for value in (np.nan, np.inf, -np.inf):
+            bad = x.copy()
+            bad.flat[place] = value
+            assert kernels.all_finite(bad) is reference.all_finite(bad) is False
+
+
+def test_all_finite_takes_arrays_with_gaps_and_of_any_order(isa):
+    x = np.full((40, 30), np.nan)
+    x[::2, 1::3] = 1.0
+    assert kernels.all_finite(x[::2, 1::3])
+    assert kernels.all_finite(x[::2, 1::3].T)
+    assert not kernels.all_finite(x[::2, ::3])
+
+
 @pytest.mark.parametrize("name", ["non_neg", "min_max_norm"])
 def test_constraints_keep_nan_to_its_vector(isa, name):
     w = np.array([[np.nan, 3.0], [-1.0, -4.0]])
@@ -647,6 +668,9 @@ BAD_CALLS = [
     ("ftrl", tuple(np.zeros((4, 3))), {"learning_rate": 0.1, "learning_rate_power": 0.5}),
     ("lion", (*np.zeros((2, 3)), None), {"learning_rate": 0.1}),
     ("adam", (np.zeros(3), None, *np.zeros((2, 3))), {"learning_rate": 0.1, "step": 1}),
+    ("all_finite", (np.zeros(3, int),), {}),
+    ("all_finite", ([1.0],), {}),
+    ("all_finite", (None,), {}),
     ("non_neg", (np.zeros(()),), {}),
     ("non_neg", ([1.0],), {}),
     ("non_neg", (np.zeros((3, 4)).T,), {}),

@@ -272,6 +272,19 @@ def check_float_arrays(**arrays: np.ndarray | None) -> np.dtype:
     return types.pop()
 
 
+def check_numbers(x: np.ndarray) -> None:
+    """Check the one array of a function that takes any shape.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of a float type.
+    """
+    if x is None:
+        raise TypeError("x must be a NumPy array, got None")
+    check_float_arrays(x=x)
+
+
 def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...], follows: str) -> None:
     """Check that `array` has this `shape`, which `follows` from another argument."""
     if array.shape != shape:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._checks import target_width
+from fastnn._checks import FLOAT_TYPES, target_width
 from fastnn._registry import real
+from fastnn.kernels import all_finite
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -120,11 +121,8 @@ def float_array(values: ArrayLike, dtype: np.dtype, what: str, finite: bool = Tr
 
 
 def _check_finite(array: np.ndarray, given: np.ndarray, what: str) -> None:
-    """Raise with the first position of a value that is not finite.
-
-    Minimum and maximum carry any NaN or infinity, and need no temporary array.
-    """
-    if array.size == 0 or (np.isfinite(array.min()) and np.isfinite(array.max())):
+    """Raise with the first position of a value that is not finite."""
+    if all_finite(array) if array.dtype in FLOAT_TYPES else np.isfinite(array).all():
         return
     position = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
     place = [int(i) for i in position]

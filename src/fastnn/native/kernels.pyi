@@ -6,6 +6,7 @@ from fastnn.reference import adadelta as adadelta
 from fastnn.reference import adagrad as adagrad
 from fastnn.reference import adam as adam
 from fastnn.reference import adamax as adamax
+from fastnn.reference import all_finite as all_finite
 from fastnn.reference import dense_backward as dense_backward
 from fastnn.reference import dense_forward as dense_forward
 from fastnn.reference import dropout as dropout

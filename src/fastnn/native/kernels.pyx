@@ -1059,6 +1059,21 @@ def non_neg(parameter):
     _return_unaligned(values, parameter)
 
 
+def all_finite(x):
+    cdef const fnn_kernels *table
+    cdef const void *values
+    cdef int64_t size
+    cdef bint finite
+    if not (_is_gapless(x) and x.dtype in _checks.FLOAT_TYPES):
+        _checks.check_numbers(x)
+        x = _aligned(x)
+    table, size = kernels_for(x.itemsize), x.size
+    values = cnp.PyArray_DATA(x)
+    with nogil:
+        finite = shared_all_finite(table, size, values)
+    return finite
+
+
 cdef _return_unaligned(values, array):
     """Copy the changed `values` back if they are those of a copy of `array`."""
     if not cnp.PyArray_ISALIGNED(array):

@@ -27,6 +27,7 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_dots(const fnn_kernels *, const fnn_dots *)
     void fnn_shared_pack(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
+    int fnn_shared_all_finite(const fnn_kernels *, int64_t, const void *)
     void fnn_shared_activate(
         const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, void *)
     void fnn_shared_activate_gradient(
@@ -216,6 +217,10 @@ cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t
     b_col, void *packed) noexcept nogil:
     fnn_shared_pack(table, k, n, b, b_row, b_col, packed)
+
+
+cdef bint shared_all_finite(const fnn_kernels *table, int64_t n, const void *x) noexcept nogil:
+    return fnn_shared_all_finite(table, n, x)
 
 
 cdef void shared_activate(

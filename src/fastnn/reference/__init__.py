@@ -19,6 +19,7 @@ from fastnn.reference.activations import (
 from fastnn.reference.constraints import min_max_norm, non_neg
 from fastnn.reference.dense import dense_backward, dense_forward
 from fastnn.reference.dropout import dropout
+from fastnn.reference.finite import all_finite
 from fastnn.reference.losses import loss_backward, loss_forward
 from fastnn.reference.metrics import metric_values
 from fastnn.reference.optimizers import (
@@ -41,6 +42,7 @@ __all__ = [
     "adagrad",
     "adam",
     "adamax",
+    "all_finite",
     "dense_backward",
     "dense_forward",
     "dropout",

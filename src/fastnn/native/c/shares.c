@@ -204,6 +204,25 @@ void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d) {
 
 typedef struct {
     const fnn_kernels *table;
+    const void *x;
+    int found; /* by any share: something else */
+} finite_args;
+
+static void look_for_others(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    finite_args *args = context;
+    if (!args->table->all_finite(count, from(args->table, args->x, first)))
+        __atomic_store_n(&args->found, 1, __ATOMIC_RELAXED);
+}
+
+int fnn_shared_all_finite(const fnn_kernels *table, int64_t n, const void *x) {
+    finite_args args = {table, x, 0};
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)n), n, CACHE_LINE, look_for_others, &args);
+    return !args.found;
+}
+
+typedef struct {
+    const fnn_kernels *table;
     fnn_activation kind;
     const double *options;
     const void *x, *saved;

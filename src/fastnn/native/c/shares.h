@@ -34,6 +34,8 @@ int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k);
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d);
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed);
+/* Whether all elements of x are finite. */
+int fnn_shared_all_finite(const fnn_kernels *table, int64_t n, const void *x);
 void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
                          int64_t n, const void *x, void *y);
 void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
