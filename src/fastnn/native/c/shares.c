@@ -98,17 +98,23 @@ static double work_of(int64_t m, int64_t n, int64_t k) {
     return (2.0 * (double)m + 3.0) * (double)n * (double)k;
 }
 
-/* Columns where the panels divide evenly, else rows, if everybody gets a tile's worth of them. */
+/* Whoever works on columns reads all of A, and whoever works on rows all of B, much of which the
+ * other core may have written: the larger one is divided, if everybody gets a tile's worth of it.
+ * The gradient of a kernel (A is a transpose) is divided as its update will be, by rows. */
+static int divides_rows(const fnn_kernels *table, const fnn_gemm *g, int64_t shares) {
+    const int64_t panels = ceiling(g->n, table->panel_width);
+    const int uneven = panels % shares != 0 && panels < 8 * shares;
+    return (uneven || g->a_row == 1 || g->m >= g->n) && g->m >= shares * table->tile_rows;
+}
+
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
     gemm_args args = {table, g};
     const int64_t shares = fnn_team_size(work_of(g->m, g->n, g->k));
-    const int64_t panels = ceiling(g->n, table->panel_width);
     if (shares == 1) {
         table->gemm(g); /* for a small network a copy of the struct takes time */
         return;
     }
-    const int uneven = panels % shares != 0 && panels < 8 * shares;
-    if (uneven && g->m >= shares * table->tile_rows)
+    if (divides_rows(table, g, shares))
         fnn_share_out(shares, g->m, 1, gemm_rows, &args);
     else
         fnn_share_out(shares, g->n, table->panel_width, gemm_columns, &args);
