@@ -57,6 +57,23 @@ def product(a, b):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("units", [32, 64, 80, 112, 128, 144, 240, 256, 272])
+def test_a_row_is_the_same_wherever_the_kernel_begins(isa, rng, dtype, units):
+    x = rng.normal(size=(1, 37)).astype(dtype)
+    w, bias = rng.normal(size=(37, units)).astype(dtype), rng.normal(size=units).astype(dtype)
+    memory = np.empty(w.size + 64, dtype)
+    expected = reference.dense_forward(x, w, bias, "relu")
+    results = []
+    for start in range(32):
+        moved = memory[start : start + w.size].reshape(w.shape)
+        moved[...] = w
+        results.append(kernels.dense_forward(x, moved, bias, "relu"))
+        assert_close(results[-1], expected)
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", SIZES)
 def test_products_of_integers_are_exact(isa, rng, dtype, rows):
     for inputs in (0, 1, 7, 16, 33):
