@@ -294,6 +294,7 @@ static void FN(near_row)(const fnn_gemm *g, int relu) {
 #define NEAR_BYTES 256
 #define NARROW_BYTES 1024
 #define PIECE 8 /* vectors */
+#define LEAST_PIECE 4
 #define ROWS_AT_ONCE 8
 
 INLINE void FN(add_rows)(const fnn_gemm *g, int64_t p, const int rows) {
@@ -322,45 +323,50 @@ INLINE void FN(add_piece)(const fnn_gemm *g, int64_t column, int64_t apart, vec 
 }
 
 /* Vectors from column `first` on in pieces, the last of which may do some columns again. */
-INLINE void FN(pieces)(const fnn_gemm *g, int64_t first, int64_t count, int relu,
-                       const int vectors) {
+INLINE void FN(add_pieces)(const fnn_gemm *g, int64_t first, int64_t count, const int vectors) {
     for (int64_t i = 0; i < count; i += vectors) {
         const int64_t column = first + (i + vectors <= count ? i : count - vectors) * LANES;
         vec sums[PIECE];
         FN(add_piece)(g, column, LANES, sums, vectors);
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            FN(store_row_vector)(g, column + j * LANES, sums[j], relu);
+        for (int j = 0; j < vectors; j++) FN(store)((REAL *)g->c + column + j * LANES, sums[j]);
     }
 }
 
-/* Elements from p on to the first that lies at a multiple of the vectors' size. */
-INLINE int64_t FN(until_aligned)(const REAL *p) {
-    return (int64_t)(-(uintptr_t)p % VECTOR_BYTES / sizeof(REAL));
+/* Columns before the first vector that lies at a multiple of its size, if all rows have it there. */
+INLINE int64_t FN(unaligned_columns)(const fnn_gemm *g) {
+    if (g->b_row % LANES != 0) return 0;
+    return (int64_t)(-(uintptr_t)g->b % VECTOR_BYTES / sizeof(REAL));
 }
 
 /* Vectors from column `first` on, where they begin to lie in one cache line each: 1 x 784 x 256 takes
  * 6 us so, 9 us where each lies in two. Then those at both ends. */
-static void FN(narrow_row)(const fnn_gemm *g, int64_t first, int relu) {
-    const int64_t count = (g->n - first) / LANES;
+static void FN(add_narrow_rows)(const fnn_gemm *g, int64_t first, int64_t count) {
     if (count >= PIECE)
-        FN(pieces)(g, first, count, relu, PIECE);
-    else if (count >= PIECE / 2)
-        FN(pieces)(g, first, count, relu, PIECE / 2);
+        FN(add_pieces)(g, first, count, PIECE);
     else
-        FN(pieces)(g, first, count, relu, 1);
+        FN(add_pieces)(g, first, count, LEAST_PIECE);
     if (first > 0) {
         vec ends[2];
         FN(add_piece)(g, 0, g->n - LANES, ends, 2);
-        FN(store_row_vector)(g, g->n - LANES, ends[1], relu);
-        FN(store_row_vector)(g, 0, ends[0], relu);
+        FN(store)((REAL *)g->c + g->n - LANES, ends[1]);
+        FN(store)((REAL *)g->c, ends[0]);
     }
 }
 
-static void FN(far_row)(const fnn_gemm *g, int relu) {
+static void FN(add_wide_rows)(const fnn_gemm *g) {
     int64_t p = 0;
     for (; p + ROWS_AT_ONCE <= g->k; p += ROWS_AT_ONCE) FN(add_rows)(g, p, ROWS_AT_ONCE);
     for (; p < g->k; p++) FN(add_rows)(g, p, 1);
+}
+
+static void FN(far_row)(const fnn_gemm *g, int relu) {
+    const int64_t first = FN(unaligned_columns)(g), count = (g->n - first) / LANES;
+    const int narrow = g->b_row * (int64_t)sizeof(REAL) <= NARROW_BYTES;
+    if (narrow && g->n % LANES == 0 && count >= LEAST_PIECE)
+        FN(add_narrow_rows)(g, first, count);
+    else
+        FN(add_wide_rows)(g);
     for (int64_t j = 0; j < g->n; j += LANES) {
         const vec sum = FN(load_columns)((const REAL *)g->c + j, g->n - j);
         FN(store_row_vector)(g, j, g->k > 0 ? sum : (vec){0}, relu);
@@ -371,8 +377,6 @@ static void FN(row)(const fnn_gemm *g) {
     const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
     if (g->b_row * (int64_t)sizeof(REAL) <= NEAR_BYTES)
         FN(near_row)(g, relu);
-    else if (g->b_row * (int64_t)sizeof(REAL) <= NARROW_BYTES && g->n > 0 && g->n % LANES == 0)
-        FN(narrow_row)(g, g->b_row % LANES == 0 ? FN(until_aligned)(g->b) : 0, relu);
     else
         FN(far_row)(g, relu);
     if (g->epilogue == FNN_STORE_ACTIVATION && !relu && g->activation != FNN_LINEAR)

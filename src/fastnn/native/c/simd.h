@@ -24,6 +24,17 @@ INLINE vec FN(load)(const REAL *p) { return *(const FN(vec_in_memory) *)p; }
 INLINE void FN(store)(REAL *p, vec v) { *(FN(vec_in_memory) *)p = v; }
 INLINE vec FN(splat)(REAL x) { return x - (vec){0}; }
 
+/* A product that is not fused with a sum, whatever the compiler thinks of it: where one path has whole
+ * vectors and another parts, both then give the same bits. */
+INLINE vec FN(rounded)(vec x) {
+#if defined(__x86_64__)
+    __asm__("" : "+x"(x));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(x));
+#endif
+    return x;
+}
+
 INLINE vec FN(select)(ivec condition, vec yes, vec no) {
     return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
 }

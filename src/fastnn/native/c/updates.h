@@ -64,8 +64,8 @@ static void FN(adagrad)(int64_t n, REAL *restrict p, const REAL *restrict g,
 INLINE vec FN(quotient)(vec a, vec b) {
     const vec estimate = _mm512_rcp14_ps(b), inverse = estimate + estimate * (1 - b * estimate);
     const __mmask16 failed = _mm512_fpclass_ps_mask(inverse, NAN_OR_INFINITE);
-    if (!failed) return a * inverse;
-    return _mm512_mask_blend_ps(failed, a * inverse, a / b);
+    const vec result = FN(rounded)(a * inverse);
+    return failed ? (vec)_mm512_mask_blend_ps(failed, result, a / b) : result;
 }
 #else
 INLINE vec FN(quotient)(vec a, vec b) { return a / b; }
@@ -73,7 +73,7 @@ INLINE vec FN(quotient)(vec a, vec b) { return a / b; }
 
 /* learning_rate, beta_1, beta_2, epsilon, step (from 1), weight_decay; slots: m, v and, where it is
  * used in place of v (AMSGrad), the largest v so far. */
-INLINE void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+static void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *restrict m,
                      REAL *restrict v, REAL *restrict largest, const double *hyper) {
     const double correction = sqrt(1 - pow(hyper[2], hyper[4])) / (1 - pow(hyper[1], hyper[4]));
     const REAL rate = (REAL)(hyper[0] * correction), epsilon = (REAL)hyper[3];
@@ -81,7 +81,7 @@ INLINE void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *
     const REAL keep = (REAL)(1 - hyper[0] * hyper[5]);
     for (int64_t i = 0; i < n; i += LANES) {
         const vec gradient = FN(load_columns)(g + i, n - i);
-        const vec parameter = FN(load_columns)(p + i, n - i);
+        const vec kept = FN(rounded)(FN(load_columns)(p + i, n - i) * keep);
         vec mean = FN(load_columns)(m + i, n - i), square = FN(load_columns)(v + i, n - i);
         mean += (gradient - mean) * rest_1;
         square += (gradient * gradient - square) * rest_2;
@@ -92,7 +92,7 @@ INLINE void FN(adam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL *
             FN(store_columns)(largest + i, square, n - i);
         }
         const vec step = FN(quotient)(rate * mean, FN(sqrt)(square) + epsilon);
-        FN(store_columns)(p + i, parameter * keep - step, n - i);
+        FN(store_columns)(p + i, kept - step, n - i);
     }
 }
 
@@ -206,11 +206,12 @@ static void FN(accumulate)(int64_t n, REAL *restrict sum, const REAL *restrict g
     for (int64_t i = 0; i < n; i++) sum[i] += g[i];
 }
 
-/* momentum */
+/* momentum. Of a sum of two products the compiler could fuse either, one in whole vectors and the
+ * other in what remains: results would depend on where a range ends. */
 static void FN(moving_average)(int64_t n, REAL *restrict average, const REAL *restrict x,
                                const double *hyper) {
-    const REAL momentum = (REAL)hyper[0], rest = (REAL)(1 - hyper[0]);
-    for (int64_t i = 0; i < n; i++) average[i] = momentum * average[i] + rest * x[i];
+    const REAL momentum = (REAL)hyper[0];
+    for (int64_t i = 0; i < n; i++) average[i] = x[i] + momentum * (average[i] - x[i]);
 }
 
 static void FN(update)(const fnn_update *u) {
@@ -227,12 +228,7 @@ static void FN(update)(const fnn_update *u) {
             FN(rmsprop)(n, p, g, slots[0], slots[1], hyper);
         break;
     case FNN_ADAGRAD: FN(adagrad)(n, p, g, slots[0], hyper); break;
-    case FNN_ADAM:
-        if (slots[2])
-            FN(adam)(n, p, g, slots[0], slots[1], slots[2], hyper);
-        else
-            FN(adam)(n, p, g, slots[0], slots[1], NULL, hyper);
-        break;
+    case FNN_ADAM: FN(adam)(n, p, g, slots[0], slots[1], slots[2], hyper); break;
     case FNN_ADADELTA: FN(adadelta)(n, p, g, slots[0], slots[1], hyper); break;
     case FNN_ADAMAX: FN(adamax)(n, p, g, slots[0], slots[1], hyper); break;
     case FNN_NADAM: FN(nadam)(n, p, g, slots[0], slots[1], hyper); break;
