@@ -292,7 +292,7 @@ static void FN(near_row)(const fnn_gemm *g, int relu) {
  * while the sums wait in C: 1 x 1024 x 1024 takes 55 us so, 380 us panel by panel, each row of which
  * is in another page. */
 #define NEAR_BYTES 256
-#define NARROW_BYTES 1024
+#define NARROW_BYTES (VECTOR_BYTES == 64 ? 1024 : 0) /* with 32 registers */
 #define PIECE 8 /* vectors */
 #define LEAST_PIECE 4
 #define ROWS_AT_ONCE 8
