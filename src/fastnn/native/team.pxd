@@ -39,7 +39,6 @@ cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,
     void *packed) noexcept nogil
 cdef bint shared_all_finite(const fnn_kernels *table, int64_t n, const void *x) noexcept nogil
-
 cdef void shared_activate(
     const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
     const void *x, void *y) noexcept nogil

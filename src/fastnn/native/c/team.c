@@ -22,8 +22,7 @@
  * hundredth of the credit, for then the team rested most of the time. It rests too when a second
  * thread comes with a region of its own while one is under way, for then the processors are taken
  * already. What regions do not show, that one core reads slowly what another has written or is
- * slowed down from outside, training finds out
- * from whole steps: see Pace in team.pyx. */
+ * slowed down from outside, training finds out from whole steps: see Pace in team.pyx. */
 
 #define _GNU_SOURCE
 
