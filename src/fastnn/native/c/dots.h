@@ -6,7 +6,7 @@
  * summed up once, at the end: that pays where there are few rows and p goes far. */
 
 #define DOT_ROWS 4
-#define DOT_COLUMNS (TILE_ROWS / 2)
+#define DOT_COLUMNS (TILE_ROWS > 6 ? 6 : 3)
 #define DOT_SUMS (DOT_ROWS * DOT_COLUMNS)
 #define DOT_BYTES (256 * 1024) /* of A at a time */
 #define DOT_GROUPS ((DOT_SUMS + LANES - 1) / LANES)

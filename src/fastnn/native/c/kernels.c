@@ -29,7 +29,7 @@
 /* Rows of a tile: two vectors each, plus two for B and one for A, must fit the registers. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#define TILE_ROWS 12
+#define TILE_ROWS 14
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
 #define TILE_ROWS 6
@@ -41,7 +41,10 @@
 #define TILE_ROWS 6
 #endif
 
-#if TILE_ROWS == 12
+#if TILE_ROWS == 14
+#define FOR_EACH_TILE_ROWS(X)                                                                    \
+    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif TILE_ROWS == 12
 #define FOR_EACH_TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #else
 #define FOR_EACH_TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)

@@ -194,7 +194,7 @@ static void dots(void *context, int64_t share, int64_t first, int64_t count) {
  * with AVX-512 some 8, 24, 48, 128 and 256 rows for sums of 64, 128, 256, 512 and 1024, and half as
  * many with AVX2. */
 int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k) {
-    return m == 1 || 64 * m <= table->tile_rows * k;
+    return m == 1 || 75 * m <= table->tile_rows * k;
 }
 
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d) {
