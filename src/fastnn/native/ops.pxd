@@ -104,8 +104,8 @@ cdef class Ops:
         int64_t b_column,
         char *panels,
     ) except -1 nogil
-    cdef int64_t _room(self, int64_t k) noexcept nogil
-    cdef int64_t packing_size(self, int64_t k) noexcept nogil
+    cdef int64_t _room(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil
+    cdef int64_t packing_size(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row
     ) noexcept nogil

@@ -55,7 +55,9 @@ cdef extern from *:
     double fnn_work
 
 cdef enum:
-    PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache
+    PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache,
+    MOST_PACK_BYTES = 1 << 21  # or more, so that A is read less often, if it has
+    MANY_ROWS = 768
 
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
@@ -290,7 +292,7 @@ cdef class Ops:
         cdef int64_t row = 0, column
         group *= width * self.threads
         part.b_row, part.b_col = b_row, b_column
-        part.panels, part.room, part.shares = panels, self._room(whole.k), self.threads
+        part.panels, part.room, part.shares = panels, self._room(whole.k, columns, whole.m), self.threads
         while row < whole.m:
             g.m = min(rows, whole.m - row)
             g.a = <const char *>whole.a + row * whole.a_row * size
@@ -309,13 +311,15 @@ cdef class Ops:
             row += rows
         return 0
 
-    cdef int64_t _room(self, int64_t k) noexcept nogil:
+    cdef int64_t _room(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil:
         """Elements that a thread has for packed panels of k rows: one panel at least."""
-        return max(k * self.table.panel_width, PACK_BYTES // self.itemsize)
+        cdef int64_t width = self.table.panel_width
+        cdef int64_t most = (MOST_PACK_BYTES if rows >= MANY_ROWS else PACK_BYTES) // self.itemsize
+        return max(k * width, min(most, k * round_up(columns, width)))
 
-    cdef int64_t packing_size(self, int64_t k) noexcept nogil:
-        """Room that `packing_product` needs for a B of up to k rows, in elements."""
-        return self.threads * self._room(k)
+    cdef int64_t packing_size(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil:
+        """Room that `packing_product` needs for k x columns and up to so many rows, in elements."""
+        return self.threads * self._room(k, columns, rows)
 
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row

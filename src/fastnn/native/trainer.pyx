@@ -275,7 +275,7 @@ cdef class Trainer:
 
     cdef void _lay_out_batch(self) noexcept:
         cdef int64_t widest = padded_row(self.inputs, self.itemsize)
-        cdef int64_t panels = self.ops.packing_size(self.inputs)
+        cdef int64_t panels = 0
         cdef int i
         cdef Op *op
         self.input_row = widest
@@ -294,9 +294,8 @@ cdef class Trainer:
             elif op.kind == ADD:
                 op.held = self._place(self.capacity * op.row)
             widest = max(widest, op.row)
-            panels = max(panels, self.ops.packing_size(op.outputs))
-            if op.kind == DENSE and self._packing_pays(op.outputs, op.inputs):
-                panels = max(panels, self.capacity * round_up(op.outputs, self.table.panel_width))
+            if op.kind == DENSE:
+                panels = max(panels, self._panels_of(op))
         for i in range(2):
             self.gradients[i] = self._place(self.capacity * widest)
         self.panels = self._place(panels)
@@ -304,6 +303,15 @@ cdef class Trainer:
         if self.ops.count:
             op = &self.ops.items[self.ops.count - 1]
             self.predictions, self.predictions_row = op.y, op.row
+
+    cdef int64_t _panels_of(self, const Op *op) noexcept:
+        """Room for the packed parts of a kernel and of its transpose, and for a packed gradient."""
+        cdef int64_t kernel = self.ops.packing_size(op.inputs, op.outputs, self.capacity)
+        cdef int64_t transpose = self.ops.packing_size(op.outputs, op.inputs, self.capacity)
+        cdef int64_t gradient = 0
+        if self._packing_pays(op.outputs, op.inputs):
+            gradient = self.capacity * round_up(op.outputs, self.table.panel_width)
+        return max(kernel, transpose, gradient)
 
     cdef int _allocate_parameters(self) except -1:
         """Gradients in one buffer of the program's layout."""

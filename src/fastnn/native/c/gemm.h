@@ -474,6 +474,13 @@ static void FN(copy_in_tiles)(int64_t rows, int64_t k, const REAL *a, int64_t a_
         }
 }
 
+/* Rows of a block: all blocks have about as many, so that the last does not read B for a few only. */
+static int64_t FN(block_rows)(int64_t m) {
+    if (m <= ROW_BLOCK) return ROW_BLOCK;
+    const int64_t blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK, rows = (m + blocks - 1) / blocks;
+    return (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+}
+
 static void FN(gemm)(const fnn_gemm *g) {
     if (g->whole_m == 1 && g->epilogue != FNN_STORE_GRADIENT && !g->add) {
         FN(row)(g);
@@ -489,6 +496,7 @@ static void FN(gemm)(const fnn_gemm *g) {
     const int relu = g->epilogue == FNN_STORE_ACTIVATION && g->activation == FNN_RELU;
     const int relu_gradient = g->epilogue == FNN_STORE_GRADIENT && g->activation == FNN_RELU;
     const int mere_store = g->epilogue == FNN_STORE || g->activation == FNN_LINEAR;
+    const int64_t block = FN(block_rows)(g->m);
     int64_t k0 = 0;
     do {
         t.k = g->k - k0 < REDUCTION ? g->k - k0 : REDUCTION;
@@ -498,8 +506,8 @@ static void FN(gemm)(const fnn_gemm *g) {
         t.relu_gradient = relu_gradient && last_block;
         t.finish = !mere_store && last_block ? g : NULL;
         t.buffered = t.finish && !relu && !relu_gradient;
-        for (int64_t row = 0; row < g->m; row += ROW_BLOCK) {
-            const int64_t row_end = row + ROW_BLOCK < g->m ? row + ROW_BLOCK : g->m;
+        for (int64_t row = 0; row < g->m; row += block) {
+            const int64_t row_end = row + block < g->m ? row + block : g->m;
             const REAL *a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
             if (apart) FN(copy_rows_apart)(row_end - row, t.k, a, g->a_row, copy);
             if (in_tiles) FN(copy_in_tiles)(row_end - row, t.k, a, g->a_col, copy);
