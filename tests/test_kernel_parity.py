@@ -323,6 +323,22 @@ def test_options(isa, rng, activation, options, dtype):
         assert_close(a, b, 10)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("share", [0.0, 1e-12, 1e-9, 1e-8, 1e-7, 1e-3, 0.5])
+def test_squareplus_where_squares_overflow(isa, dtype, share):
+    """Of numbers around the root of the largest one, with 4 or a share of the largest as b."""
+    most = float(np.finfo(dtype).max)
+    sizes = np.geomspace(1e-3, 1e3, 25) * most**0.5
+    x = np.array([*sizes, *-sizes, most, -most, 0, 1, -1], dtype)
+    options = {"b": share * most or 4.0}
+    y = kernels.activation_forward(x, "squareplus", options=options)
+    assert_close(y, reference.activation_forward(x, "squareplus", options=options))
+    assert_close(
+        kernels.activation_backward(np.ones_like(x), x, y, "squareplus", options=options),
+        reference.activation_backward(np.ones_like(x), x, y, "squareplus", options=options),
+    )
+
+
 # Losses and metrics
 
 

@@ -399,9 +399,9 @@ def _log_sigmoid_derivative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _squareplus(x: np.ndarray, b: float) -> np.ndarray:
-    """Below zero, x + root would cancel: it is b / (root - x)."""
-    root = np.hypot(x, math.sqrt(b))
-    return np.where(x < 0, b / (root - x) / 2, x / 2 + root / 2)
+    """Below zero, x + root would cancel: it is b / (root - x). Sums of halves do not overflow."""
+    half, half_root = x / 2, np.hypot(x, math.sqrt(b)) / 2
+    return np.where(x < 0, b / 4 / (half_root - half), half + half_root)
 
 
 def _squareplus_derivative(x: np.ndarray, y: np.ndarray, b: float) -> np.ndarray:

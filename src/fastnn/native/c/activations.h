@@ -58,11 +58,16 @@ INLINE vec FN(bounded_relu)(FN(options) options, vec x) {
     return FN(select)(x > FN(splat)(options.third), FN(at_most)(x, options.second), below);
 }
 
-/* sqrt(x^2 + b), without overflow. */
+/* sqrt(x^2 + b), without overflow: it is never less than |x| or sqrt(b), and |x| itself where the
+ * square of x would be infinite, unless b is about as large. */
 INLINE vec FN(squareplus_root)(FN(options) options, vec x) {
-    const vec a = FN(abs)(x), larger = FN(at_least)(a, options.first);
-    const vec ratio = FN(at_most)(a, options.first) / larger;
-    return larger * FN(sqrt)(1 + ratio * ratio);
+    const vec a = FN(abs)(x), least = FN(at_least)(a, options.first);
+    if (options.first < ROOT_HIGHEST / 65536) {
+        const vec root = FN(at_most)(a, ROOT_HIGHEST);
+        return FN(larger)(FN(sqrt)(root * root + 4 * options.second), least);
+    }
+    const vec ratio = FN(at_most)(a, options.first) / least;
+    return least * FN(sqrt)(1 + ratio * ratio);
 }
 
 /* Half the sum of |x| and the root; below zero b / 4 divided by it, which loses no digits. What

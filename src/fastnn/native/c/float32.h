@@ -24,6 +24,7 @@
 #define TANH_HIGHEST 10.0f /* tanh is 1 from here up */
 #define GELU_HIGHEST 14.5f /* the normal tail is 0 from here up */
 #define ERFC_CENTRE 1.5f
+#define ROOT_HIGHEST 1.8e19f /* whose square is not infinite */
 #define TANH_SHRINK_NEAR 1.5f /* where the polynomial ends */
 
 /* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, minimax: error 5e-10 of exp(r) - 1. One coefficient

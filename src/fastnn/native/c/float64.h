@@ -24,6 +24,7 @@
 #define TANH_HIGHEST 20.0 /* tanh is 1 from here up */
 #define GELU_HIGHEST 39.0 /* the normal tail is 0 from here up */
 #define ERFC_CENTRE 3.0
+#define ROOT_HIGHEST 1.3e154 /* whose square is not infinite */
 #define TANH_SHRINK_NEAR 1.5 /* where the polynomial ends */
 
 /* (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, minimax: error 2.4e-17 of exp(r) - 1. */

@@ -74,12 +74,11 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef PANEL_VECTORS
 #undef PANEL_WIDTH
 #undef REDUCTION
-#undef STRIDED_REDUCTION
 #undef PREFETCH_STEPS
+#undef A_POINTERS
 #undef ROW_BLOCK
 #undef LONG_SUMS
-#undef SPREAD_ROW
-#undef SPREAD_COLUMN
+#undef ROW_APART
 #undef DOT_ROWS
 #undef DOT_COLUMNS
 #undef DOT_SUMS
@@ -134,6 +133,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef TANH_HIGHEST
 #undef GELU_HIGHEST
 #undef ERFC_CENTRE
+#undef ROOT_HIGHEST
 #undef TANH_SHRINK_NEAR
 #undef EXP_POLYNOMIAL
 #undef LOG_POLYNOMIAL

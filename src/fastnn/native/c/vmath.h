@@ -110,13 +110,19 @@ INLINE vec FN(log1p_of_any)(vec x) {
     return FN(select)(x == FN(splat)(INFINITY), x, FN(log)(sum) + lost / sum);
 }
 
-/* e / (e + 2) with e = exp(2|x|) - 1. One product reduces 2|x|: where n is large enough for its
- * rounding to matter, tanh is too close to 1 to notice. */
+/* h / (h + 1) with h = (exp(2|x|) - 1) / 2. One product reduces |x|, by halves of ln(2): where n is
+ * large enough for its rounding to matter, tanh is too close to 1 to notice. */
 INLINE vec FN(tanh)(vec x) {
-    const vec twice = 2 * FN(at_most)(FN(abs)(x), TANH_HIGHEST);
-    const vec shifted = twice * (REAL)1.4426950408889634 + ROUND_MAGIC, n = shifted - ROUND_MAGIC;
-    const vec e = FN(expm1_of_reduced)(n, twice - n * (REAL)0.69314718055994531);
-    return FN(with_sign)(e / (e + 2), x);
+    static const REAL c[] = {EXP_POLYNOMIAL};
+    REAL of_double[COUNT(c)]; /* (exp(2 r) - 1 - 2 r) / 2 r^2 in r */
+    UNROLL
+    for (int i = 0; i < COUNT(c); i++) of_double[i] = c[i] * (REAL)(2 << i);
+    const vec a = FN(at_most)(FN(abs)(x), TANH_HIGHEST);
+    const vec shifted = a * (REAL)(2 * 1.4426950408889634) + ROUND_MAGIC, n = shifted - ROUND_MAGIC;
+    const vec r = a - n * (REAL)(0.69314718055994531 / 2);
+    const vec power = FN(power_of_two)(n), half = r + r * r * FN(polynomial)(of_double, COUNT(c), r);
+    const vec h = power * half + ((REAL)0.5 * power - (REAL)0.5);
+    return FN(with_sign)(h / (h + 1), x);
 }
 
 INLINE vec FN(sigmoid)(vec x) {
