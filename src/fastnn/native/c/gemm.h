@@ -37,10 +37,10 @@ typedef struct {
     int64_t columns;   /* of this tile, 1 to PANEL_WIDTH */
     const REAL *bias;  /* of this tile, or NULL */
     int accumulate;    /* add to what C holds */
-    int relu;               /* apply it */
-    int relu_gradient;      /* or its derivative, from what was saved */
+    int relu;          /* apply it */
+    int relu_gradient; /* or its derivative, from what was saved */
     const fnn_gemm *finish; /* has the epilogue, if it is more than a store, else NULL */
-    int buffered;           /* it goes through the buffer, not only at the edge */
+    int buffered;           /* which goes through the buffer, not only at the edge */
     const REAL *saved;      /* of this tile */
     int64_t saved_row;
 } FN(tile_args);
@@ -121,8 +121,8 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], c
     }
 }
 
-/* The same in registers, where the epilogue is a simple one. Only what is stored may end within the
- * last vector. */
+/* What follows the sums of a tile, as `finish_tile` does it, but in registers, for simple epilogues.
+ * Only what is stored may end within the last vector. */
 INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], const int rows,
                          const int vectors) {
     const FN(tile_args) t = *args; /* for all that the compiler knows, a store could change it */
@@ -190,7 +190,7 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
             for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
                 __builtin_prefetch((const char *)(t->c + i * t->c_row) + byte, 1);
 
-    /* A tile one vector wide has no load to spare. */
+    /* A tile one vector wide has no load to spare, unless its steps are whole rows apart. */
     if (vectors > 1 || t->a_row == 1)
         FN(tile_steps)(t, sums, rows, vectors, chains, 1);
     else
