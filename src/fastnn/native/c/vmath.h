@@ -62,17 +62,11 @@ INLINE vec FN(exp)(vec x) {
     return FN(scaled)(FN(splat)(1), FN(small_expm1)(r), n);
 }
 
-/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) for a normal 2^n. */
-INLINE vec FN(expm1_of_reduced)(vec n, vec r) {
-    const vec power = FN(power_of_two)(n);
-    return power * FN(small_expm1)(r) + (power - 1);
-}
-
-/* exp(x) - 1 for x <= 0; it is -1 from -2 * TANH_HIGHEST down. */
+/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) for x <= 0; it is -1 from -2 * TANH_HIGHEST down. */
 INLINE vec FN(expm1_below_zero)(vec x) {
     vec n;
-    const vec r = FN(reduce)(FN(at_least)(x, -2 * TANH_HIGHEST), &n);
-    return FN(expm1_of_reduced)(n, r);
+    const vec r = FN(reduce)(FN(at_least)(x, -2 * TANH_HIGHEST), &n), power = FN(power_of_two)(n);
+    return power * FN(small_expm1)(r) + (power - 1);
 }
 
 /* log(1 + f) + more for 1 + f from sqrt(1/2) to 2, by 2 atanh(s) with s = f / (2 + f). */
