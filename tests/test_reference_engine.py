@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import numpy as np
@@ -450,6 +451,7 @@ def interrupted_train(trainer, data, events):
         return tracer
 
     former = sys.gettrace()
+    gc.disable()  # what others have called on a collection would swallow the exception
     sys.settrace(tracer)
     try:
         train(trainer, data, values=[[0.1, 1]])
@@ -457,6 +459,7 @@ def interrupted_train(trainer, data, events):
         return True
     finally:
         sys.settrace(former)
+        gc.enable()
     return False
 
 
