@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,9 @@ BUDGET = 0.05
 
 KEPT_BYTES = 1 << 20
 """Workspace up to which a trainer is kept for the next fit: making one takes 0.1 ms."""
+
+LAST_KEPT_BYTES = 1 << 26
+"""Workspace up to which one is kept by the model that was fitted last: new pages cost 0.1 ms/MB."""
 
 
 class Plan(Record):
@@ -128,24 +132,48 @@ class Compiled:
         objective = Objective(self.loss, head_of(self.loss, program), self.metrics)
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
+    def trainer_to_fit(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+        """Return a trainer for a fit, the last one again if it is kept and nothing has changed."""
+        needed = _needed(program, capacity, 0)
+        if needed > LAST_KEPT_BYTES:
+            return self.trainer(engine, program, capacity)
+        if needed > KEPT_BYTES:
+            _keep_for(self)
+        return self.kept_trainer(engine, program, capacity)
+
     def kept_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
         """Return a trainer as `trainer` does, the last one again if nothing has changed.
 
-        For single steps and short fits, which would otherwise spend their time on making one.
+        For single steps and fits, which could otherwise spend much time on making one.
         To be called by one thread at a time.
         """
         flags = tuple((parameter.trainable, parameter.renewed) for parameter in program.parameters)
         assert self.loss is not None
         loss = tuple(self.loss.kernel_options().items()) if self.loss.kernel else ()
         key = (engine, self.optimizer.rule(), loss, self.metrics, flags, get_num_threads())
-        if self._kept is None or self._kept[0] != key or self._kept[1] < capacity:
-            self._kept = key, capacity, self.trainer(engine, program, capacity)
-        return self._kept[2]
+        kept = self._kept
+        if kept is None or kept[0] != key or kept[1] < capacity:
+            self._kept = kept = None  # before the next one takes memory
+            self._kept = kept = key, capacity, self.trainer(engine, program, capacity)
+        return kept[2]
+
+    def forget_trainer(self) -> None:
+        """Let go of the trainer that is kept; if it is at work, that goes on."""
+        self._kept = None
 
 
-def is_small(program: Program, capacity: int) -> bool:
-    """Whether the memory of a trainer is so little that it may be kept after a fit."""
-    return _needed(program, capacity, 0) <= KEPT_BYTES
+_fitted_last: weakref.ref[Compiled] | None = None
+_fitted_last_lock = threading.Lock()
+
+
+def _keep_for(compiled: Compiled) -> None:
+    """Let this model be the only one that keeps more than `KEPT_BYTES` after a fit."""
+    global _fitted_last
+    with _fitted_last_lock:
+        before = _fitted_last() if _fitted_last else None
+        if before is not None and before is not compiled:
+            before.forget_trainer()
+        _fitted_last = weakref.ref(compiled)
 
 
 def _as_list(requested: Any) -> list[Any]:

@@ -663,15 +663,14 @@ class Sequential(FastCall):
     def _trainer_for(
         self, compiled: _training.Compiled, shape: Shape, capacity: int, single: bool = False
     ) -> Trainer:
-        """Return a trainer for batches of at most `capacity` rows, for a `single` step or more.
+        """Return a trainer for batches of at most `capacity` rows, for a `single` step or a fit.
 
         Builds for this shape what is not built yet.
         """
         engine, program = self._ready(shape)
         _training.require_gradient(program)
         compiled.resolve_metrics(program.outputs)
-        keep = single or _training.is_small(program, capacity)
-        make = compiled.kept_trainer if keep else compiled.trainer
+        make = compiled.kept_trainer if single else compiled.trainer_to_fit
         trainer = make(engine, program, capacity)
         compiled.optimizer.state = compiled.state(program)
         return trainer
