@@ -62,7 +62,12 @@ setup(
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
         [
-            extension("dispatch", f"{NATIVE}/c/dispatch.c", f"{NATIVE}/c/scratch.c"),
+            extension(
+                "dispatch",
+                f"{NATIVE}/c/dispatch.c",
+                f"{NATIVE}/c/cache.c",
+                f"{NATIVE}/c/scratch.c",
+            ),
             extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
             extension("orthogonal", optimise=FOR_SIZE),
             extension("kernels"),

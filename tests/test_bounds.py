@@ -25,8 +25,10 @@ GUARDED = textwrap.dedent(
     from loss_cases import CASES
 
     SPLIT = (20, 21, 600)  # of which the transpose is copied, to tiles that end within a vector
+    MANY = (201, 21, 133)  # of which each tile goes through all columns
     PAGE = mmap.PAGESIZE
     libc = ctypes.CDLL(None, use_errno=True)
+    SIZES = [(1, 1, 1), (3, 5, 7), (13, 17, 33), (5, 3, 600), SPLIT, MANY]
     rng = np.random.default_rng(0)
     kept = []
 
@@ -46,7 +48,7 @@ GUARDED = textwrap.dedent(
 
     def check():
         for dtype in (np.float32, np.float64):
-            for rows, inputs, units in [(1, 1, 1), (3, 5, 7), (13, 17, 33), (5, 3, 600), SPLIT]:
+            for rows, inputs, units in SIZES:
                 x = rng.normal(size=(rows, inputs)).astype(dtype)
                 w = rng.normal(size=(inputs, units)).astype(dtype)
                 b, g = rng.normal(size=units).astype(dtype), np.ones((rows, units), dtype)

@@ -100,6 +100,8 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (70, 11, 1100),
         (1, 2049, 600),
         (400, 3, 1100),
+        (401, 300, 137),
+        (20, 201, 600),
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):

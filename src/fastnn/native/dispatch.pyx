@@ -8,6 +8,9 @@ import os
 
 from fastnn.native.ckernels cimport fnn_isa, fnn_isas, fnn_kernels
 
+cdef extern from "c/cache.h" nogil:
+    int64_t fnn_near_bytes()
+
 cdef extern from *:
     """
     #if defined(__clang__)
@@ -26,6 +29,11 @@ cdef const fnn_isa *chosen = NULL
 cdef const fnn_kernels *kernels_for(size_t itemsize) noexcept nogil:
     """The chosen table for floats of 4 or 8 bytes."""
     return chosen.float32 if itemsize == 4 else chosen.float64
+
+
+cdef int64_t near_bytes() noexcept nogil:
+    """Bytes of a matrix that may be read again and again from the second-level cache."""
+    return fnn_near_bytes()
 
 
 def available_isas():

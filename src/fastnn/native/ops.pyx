@@ -16,7 +16,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastnn.native.ckernels cimport *
-from fastnn.native.dispatch cimport kernels_for
+from fastnn.native.dispatch cimport kernels_for, near_bytes
 from fastnn.native.team cimport (
     fnn_unpacked,
     shared_activate,
@@ -55,9 +55,8 @@ cdef extern from *:
     double fnn_work
 
 cdef enum:
-    PACK_BYTES = 256 * 1024    # panels packed just in time: half of a small second-level cache,
-    MOST_PACK_BYTES = 1 << 21  # or more, so that A is read less often, if it has
-    MANY_ROWS = 768
+    PACK_BYTES = 256 * 1024    # panels packed just in time, or all that the second-level cache
+    MANY_ROWS = 768            # has room for where A, which is read for each lot, has many rows
 
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
@@ -314,7 +313,7 @@ cdef class Ops:
     cdef int64_t _room(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil:
         """Elements that a thread has for packed panels of k rows: one panel at least."""
         cdef int64_t width = self.table.panel_width
-        cdef int64_t most = (MOST_PACK_BYTES if rows >= MANY_ROWS else PACK_BYTES) // self.itemsize
+        cdef int64_t most = (near_bytes() if rows >= MANY_ROWS else PACK_BYTES) // self.itemsize
         return max(k * width, min(most, k * round_up(columns, width)))
 
     cdef int64_t packing_size(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil:
