@@ -574,6 +574,9 @@ class Sequential(FastCall):
         -----
         An exception, that of Ctrl-C too, leaves the model at its last finished step and
         `history` with the finished epochs.
+
+        The workspace is kept for the next fit: up to 1 MB by every model, up to 64 MB by the one
+        that was fitted last.
         """
         compiled = self._require_compiled("fit")
         size = BATCH_SIZE if batch_size is None else batch_size
