@@ -136,6 +136,7 @@ class Compiled:
         """Return a trainer for a fit, the last one again if it is kept and nothing has changed."""
         needed = _needed(program, capacity, 0)
         if needed > LAST_KEPT_BYTES:
+            self.forget_trainer()  # before the larger one takes memory
             return self.trainer(engine, program, capacity)
         if needed > KEPT_BYTES:
             _keep_for(self)

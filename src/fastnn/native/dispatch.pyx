@@ -1,5 +1,6 @@
-"""The one place where the instruction set is chosen: once, when this module is imported.
+"""The one place that looks at the processor: at its cache, and at what instructions it has.
 
+The instruction set is chosen once, when this module is imported.
 ``FASTNN_ISA`` forces a set; otherwise the best one that the processor supports is taken.
 """
 

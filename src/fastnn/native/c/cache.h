@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Bytes: half of a core's second-level cache, so that the rest has room beside it. 256 kB to 1 MB, the
- * former also where the system does not say. */
+/* Bytes: half of a core's second-level cache, so that the rest has room beside it. 256 kB to 1 MB,
+ * the former also where the system does not say. */
 int64_t fnn_near_bytes(void);
 
 #endif

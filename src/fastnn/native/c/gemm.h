@@ -9,8 +9,8 @@
  *
  * Order of the loops: blocks of REDUCTION of k, so that a panel stays in the second-level cache;
  * blocks of ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
- * read from the cache once per tile, and B as a whole once per row block. Where B as a whole stays in the
- * cache and A is large, a block is a single tile high.
+ * read from the cache once per tile, and B as a whole once per row block. Where B as a whole stays
+ * in the cache and A is large, a block is a single tile high.
  *
  * Epilogues other than a mere store, relu and its gradient, and what reads before it writes where a
  * tile ends within a vector, let the tile go through a small buffer: it stays in the first-level
@@ -101,8 +101,8 @@ INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, const REAL *asked
  * before has read it. In rows that have been begun the hardware reads on by itself, and the steps
  * ask for the rows that come next.
  *
- * Of `plain` rows beside packed panels the compiler knows the steps, and spares additions to addresses,
- * which keep the multipliers from work: 213 against 200 GFLOP/s at 32 x 784 x 256. */
+ * Of `plain` rows beside packed panels the compiler knows the steps, and spares additions to
+ * addresses, which keep the multipliers from work: 213 against 200 GFLOP/s at 32 x 784 x 256. */
 INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], const int rows,
                            const int vectors, const int chains, const int prefetching,
                            const int plain) {
