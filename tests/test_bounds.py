@@ -26,6 +26,7 @@ GUARDED = textwrap.dedent(
 
     SPLIT = (20, 21, 600)  # of which the transpose is copied, to tiles that end within a vector
     MANY = (201, 21, 133)  # of which each tile goes through all columns
+    TILED = (257, 515, 1025)  # of which both operands of the kernel's gradient are copied
     PAGE = mmap.PAGESIZE
     libc = ctypes.CDLL(None, use_errno=True)
     SIZES = [(1, 1, 1), (3, 5, 7), (13, 17, 33), (5, 3, 600), SPLIT, MANY]
@@ -90,6 +91,11 @@ GUARDED = textwrap.dedent(
                     kernels.rmsprop(p, B, m, v, learning_rate=0.1, momentum=0.9)
                     kernels.adagrad(p, B, v, learning_rate=0.1)
                     kernels.adam(p, B, m, v, learning_rate=0.1, step=1)
+            rows, inputs, units = TILED
+            for end in (True, False):
+                sizes = (rows, inputs), (inputs, units), (rows, units)
+                X, W, G = (guarded(np.ones(size, dtype), end) for size in sizes)
+                kernels.dense_backward(G, X, W)
 
     if sys.argv[1] == "overrun":
         memory = guarded(np.zeros(4, np.float32))

@@ -421,6 +421,7 @@ def test_training_with_every_optimizer(isa, dtype, optimizer):
         (300, (1030, 20, 2)),
         (30, (20, 1100, 1100, 3)),
         (700, (13, 37, 41, 3)),
+        (531, (701, 761, 3)),
     ],
 )
 def test_training_of_large_and_small_shapes(isa, dtype, rows, widths):
@@ -440,7 +441,7 @@ def test_training_of_large_and_small_shapes(isa, dtype, rows, widths):
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize(
     ("rows", "batch_size", "widths"),
-    [(1700, 1501, (20, 30, 5)), (700, 513, (9, 17, 3)), (1200, 1100, (600, 512, 4))],
+    [(1700, 1501, (20, 30, 5)), (700, 513, (9, 17, 3)), (1200, 1100, (600, 900, 4))],
 )
 def test_training_of_batches_that_are_worked_on_in_parts(rows, batch_size, widths, ordered, dtype):
     def make():

@@ -102,6 +102,8 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (400, 3, 1100),
         (401, 300, 137),
         (20, 201, 600),
+        (257, 515, 1030),
+        (531, 701, 761),
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):

@@ -170,6 +170,27 @@ def test_models_do_not_depend_on_the_number_of_threads(isa, dtype, batch_size):
             np.testing.assert_array_equal(got, wanted)
 
 
+def trained_wide(threads, dtype):
+    """Return the weights of a network so wide that the operands of its gradients are copied."""
+    fastnn.set_num_threads(threads)
+    fastnn.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1500, 521)), rng.integers(0, 10, 1500)
+    layers = [Dense(1030, "relu", input_dim=521), Dense(515, "relu"), Dense(10, "softmax")]
+    model = Sequential(layers, dtype=dtype, engine="native")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, 650, epochs=1, verbose=0)  # the last batch has 200 rows
+    return model.get_weights()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_wide_models_do_not_depend_on_the_number_of_threads(isa, dtype):
+    expected = trained_wide(1, dtype)
+    for threads in COUNTS:
+        for got, wanted in zip(trained_wide(threads, dtype), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
 def kernel_results(threads, rows, dtype):
     """Return the results of all shared kernels, with inputs large enough to be shared."""
     fastnn.set_num_threads(threads)

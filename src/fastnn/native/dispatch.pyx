@@ -24,6 +24,11 @@ cdef extern from *:
     """
     const char *FASTNN_COMPILER
 
+cdef enum:
+    MANY_ROWS = 512
+    FEW_BYTES = 256 * 1024
+    REDUCTION_BYTES = 4096  # of a row of A, which a product takes at a time
+
 cdef const fnn_isa *chosen = NULL
 
 
@@ -32,9 +37,19 @@ cdef const fnn_kernels *kernels_for(size_t itemsize) noexcept nogil:
     return chosen.float32 if itemsize == 4 else chosen.float64
 
 
-cdef int64_t near_bytes() noexcept nogil:
-    """Bytes of a matrix that may be read again and again from the second-level cache."""
-    return fnn_near_bytes()
+cdef int64_t room_for_panels(
+    const fnn_kernels *table, int64_t rows, int64_t k, int64_t columns
+) noexcept nogil:
+    """Elements of the panels of a B that a thread packs at a time: one panel at least.
+
+    They are read again and again. Many rows of A, which have to pass by for each lot, are worth
+    all that the second-level cache has room for; where k is long, that holds for each part of it.
+    """
+    cdef int64_t width = table.panel_width
+    cdef int64_t bytes_at_once = max(width * min(k * table.itemsize, REDUCTION_BYTES), 1)
+    cdef int64_t most = fnn_near_bytes() if rows >= MANY_ROWS else FEW_BYTES
+    cdef int64_t panels = min((columns + width - 1) // width, max(most // bytes_at_once, 1))
+    return panels * width * k
 
 
 def available_isas():

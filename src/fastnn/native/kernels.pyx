@@ -15,7 +15,7 @@ from fastnn import _checks
 from fastnn.native.team import get_num_threads
 
 from fastnn.native.ckernels cimport *
-from fastnn.native.dispatch cimport kernels_for
+from fastnn.native.dispatch cimport kernels_for, room_for_panels
 from fastnn.native.orthogonal cimport (
     Orthogonal,
     begin_orthogonal,
@@ -28,10 +28,9 @@ cnp.import_array()
 
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
-    PACK_BYTES = 256 * 1024  # of larger kernels so much is packed at a time, unless there are
-    MANY_ROWS = 512          # of x, which would have to pass by each time
-    DIRECT_VECTORS = 16      # longest rows of kernels that are read unpacked, unless
-    DIRECT_TILES = 8         # no more tiles than these read them
+    DIRECT_VECTORS = 16   # longest rows of kernels that are read unpacked, unless
+    DIRECT_TILES = 8      # no more tiles than these read them
+    CACHE_LINE = 64       # bytes
 
 ctypedef fused real:
     float
@@ -341,6 +340,41 @@ cdef void _dots(const fnn_kernels *table, const fnn_gemm *g, Operand b) noexcept
         shared_dots(table, &d)
 
 
+cdef char[::1] _lines(int64_t size):
+    """So many bytes from the beginning of a cache line on."""
+    cdef char[::1] place = np.empty(size + CACHE_LINE, np.int8)
+    return place[-<size_t>&place[0] % CACHE_LINE:]
+
+
+cdef void _plan_panels(const fnn_kernels *table, const fnn_gemm *g, fnn_unpacked *b) noexcept:
+    b.shares = get_num_threads()
+    b.room = room_for_panels(table, g.m, g.k, (g.n + b.shares - 1) // b.shares)
+
+
+cdef int _product_of_tiles(const fnn_kernels *table, const fnn_gemm *whole, Operand b) except -1:
+    """Run a product whose A is a transpose that is copied in tiles, some steps of k at a time."""
+    cdef int64_t itemsize = table.itemsize, step = steps_in_tiles(table, whole.k), first = 0
+    cdef fnn_gemm g = whole[0]
+    cdef fnn_unpacked part
+    g.k = step
+    _plan_panels(table, &g, &part)
+    cdef int64_t panels_size = part.shares * part.room * itemsize
+    cdef char[::1] room = _lines(panels_size + g.m * step * itemsize)
+    cdef char *tiles = &room[panels_size]
+    part.panels, part.columns, part.b_row, part.b_col = &room[0], g.n, b.row, b.column
+    g.a = tiles
+    with nogil:
+        while first < whole.k:
+            g.k, g.add = min(step, whole.k - first), first > 0
+            part.b = b.data + first * b.row * itemsize
+            shared_copy_in_tiles(
+                table, g.m, g.k, <const char *>whole.a + first * whole.a_col * itemsize,
+                whole.a_col, tiles)
+            shared_gemm_of_tiles(table, &g, &part)
+            first += step
+    return 0
+
+
 cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
@@ -374,18 +408,12 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     cdef fnn_unpacked rest
     rest.b, rest.columns = b.data + direct * b.column * itemsize, part.n
     rest.b_row, rest.b_col = b.row, b.column
-    rest.shares = get_num_threads()
-    cdef int64_t panels = (part.n + width - 1) // width
-    if rest.shares > 1:
-        panels = (panels + rest.shares - 1) // rest.shares
-    if g.m < MANY_ROWS:
-        panels = min(panels, max(PACK_BYTES // (width * g.k * itemsize + 1), 1))
-    rest.room = panels * width * g.k
+    _plan_panels(table, &part, &rest)
     if rest.room * itemsize <= 8 * STACK_DOUBLES:
         rest.panels, rest.shares = stack, 1
     else:
-        packed = np.empty(rest.shares * rest.room * itemsize + 64, np.int8)
-        rest.panels = &packed[-<size_t>&packed[0] % 64]  # whole vectors lie in one cache line
+        packed = _lines(rest.shares * rest.room * itemsize)
+        rest.panels = &packed[0]
     part.c = <char *>g.c + direct * itemsize
     if g.bias != NULL:
         part.bias = <const char *>g.bias + direct * itemsize
@@ -475,7 +503,10 @@ cdef int _dense_backward(
         g.a_col = x.strides[0] // sizeof(real)
         b = _operand(&dz[0, 0], units, 1, n, units)
         g.c, g.c_row = &grad_kernel[0, 0], units
-        _product(table, &g, b)
+        if g.a_row == 1 and tiles_pay(inputs, units, n):
+            _product_of_tiles(table, &g, b)
+        else:
+            _product(table, &g, b)
     if grad_bias is not None and units > 0:
         shared_column_sums(table, n, units, &dz[0, 0], units, &grad_bias[0], False)
     return 0

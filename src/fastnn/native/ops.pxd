@@ -103,8 +103,15 @@ cdef class Ops:
         int64_t b_row,
         int64_t b_column,
         char *panels,
+        bint a_in_tiles=*,
     ) except -1 nogil
-    cdef int64_t _room(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil
+    cdef int product_of_tiles(
+        self, const fnn_gemm *whole, const char *b, int64_t columns, int64_t b_row, char *room
+    ) except -1 nogil
+    cdef int64_t _tiles_size(self, int64_t m, int64_t steps) noexcept nogil
+    cdef int64_t tiling_size(self, int64_t m, int64_t k, int64_t columns) noexcept nogil
+    cdef int64_t _columns_per_call(self, double flops_per_column, int64_t packed) noexcept nogil
+    cdef int64_t _room_beside_tiles(self, int64_t m, int64_t columns) noexcept nogil
     cdef int64_t packing_size(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row

@@ -16,13 +16,17 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastnn.native.ckernels cimport *
-from fastnn.native.dispatch cimport kernels_for, near_bytes
+from fastnn.native.dispatch cimport kernels_for, room_for_panels
 from fastnn.native.team cimport (
+    FNN_TILE_BYTES,
     fnn_unpacked,
     shared_activate,
+    shared_copy_in_tiles,
     shared_dots,
     shared_gemm,
+    shared_gemm_of_tiles,
     shared_packing_gemm,
+    steps_in_tiles,
 )
 
 import numpy
@@ -53,10 +57,6 @@ cdef extern from *:
     static _Thread_local double fnn_work = 0;
     """
     double fnn_work
-
-cdef enum:
-    PACK_BYTES = 256 * 1024    # panels packed just in time, or all that the second-level cache
-    MANY_ROWS = 768            # has room for where A, which is read for each lot, has many rows
 
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
@@ -277,21 +277,27 @@ cdef class Ops:
         int64_t b_row,
         int64_t b_column,
         char *panels,
+        bint a_in_tiles=False,
     ) except -1 nogil:
         """Run a product whose B is packed a few panels at a time, just before they are used.
 
-        B has so many `columns`; the product may store more, up to whole vectors.
+        B has so many `columns`; the product may store more, up to whole vectors. A copy of A in
+        tiles is taken as a whole.
         """
         cdef fnn_gemm g = whole[0]
         cdef fnn_unpacked part
         cdef int64_t width = self.table.panel_width, size = self.itemsize
         cdef int64_t rows = rows_per_call(whole.m, 2.0 * width * whole.k, self.table.tile_rows)
-        cdef double group_flops = 2.0 * width * rows * whole.k * self.threads
-        cdef int64_t group = max(<int64_t>(CALL_FLOPS * self.threads / (group_flops + 1)), 1)
-        cdef int64_t row = 0, column
-        group *= width * self.threads
+        cdef int64_t room, packed, row = 0, column
+        if a_in_tiles:
+            rows = whole.m
+            room = self._room_beside_tiles(whole.m, columns)
+        else:
+            room = room_for_panels(self.table, rows, whole.k, columns)
+        packed = room // max(whole.k * width, 1) * width
+        cdef int64_t group = self.threads * self._columns_per_call(2.0 * rows * whole.k, packed)
         part.b_row, part.b_col = b_row, b_column
-        part.panels, part.room, part.shares = panels, self._room(whole.k, columns, whole.m), self.threads
+        part.panels, part.room, part.shares = panels, room, self.threads
         while row < whole.m:
             g.m = min(rows, whole.m - row)
             g.a = <const char *>whole.a + row * whole.a_row * size
@@ -304,21 +310,57 @@ cdef class Ops:
                     g.bias = <const char *>whole.bias + column * size
                 if whole.saved != NULL:
                     g.saved = <const char *>whole.saved + (row * whole.saved_row + column) * size
-                shared_packing_gemm(self.table, &g, &part)
+                if a_in_tiles:
+                    shared_gemm_of_tiles(self.table, &g, &part)
+                else:
+                    shared_packing_gemm(self.table, &g, &part)
                 heed_signals(2.0 * g.m * g.n * g.k)
                 column += group
             row += rows
         return 0
 
-    cdef int64_t _room(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil:
-        """Elements that a thread has for packed panels of k rows: one panel at least."""
-        cdef int64_t width = self.table.panel_width
-        cdef int64_t most = (near_bytes() if rows >= MANY_ROWS else PACK_BYTES) // self.itemsize
-        return max(k * width, min(most, k * round_up(columns, width)))
+    cdef int product_of_tiles(
+        self, const fnn_gemm *whole, const char *b, int64_t columns, int64_t b_row, char *room
+    ) except -1 nogil:
+        """Run a product whose A is a transpose, and both of whose operands are packed."""
+        cdef fnn_gemm g = whole[0]
+        cdef int64_t step = steps_in_tiles(self.table, whole.k), first = 0
+        cdef char *panels = room + self._tiles_size(whole.m, step) * self.itemsize
+        while first < whole.k:
+            g.k = min(step, whole.k - first)
+            g.add = whole.add or first > 0
+            shared_copy_in_tiles(
+                self.table, g.m, g.k,
+                <const char *>whole.a + first * whole.a_col * self.itemsize, whole.a_col, room)
+            g.a = room
+            self.packing_product(&g, b + first * b_row * self.itemsize, columns, b_row, 1, panels,
+                                 a_in_tiles=True)
+            first += step
+        return 0
+
+    cdef int64_t _tiles_size(self, int64_t m, int64_t steps) noexcept nogil:
+        """Elements of a copy in tiles, up to where panels can begin."""
+        return round_up(m * steps, self.table.panel_width)
+
+    cdef int64_t tiling_size(self, int64_t m, int64_t k, int64_t columns) noexcept nogil:
+        """Room that `product_of_tiles` needs for up to so many steps of k, in elements."""
+        cdef int64_t steps = min(k, FNN_TILE_BYTES // self.itemsize)
+        return self._tiles_size(m, steps) + self.threads * self._room_beside_tiles(m, columns)
+
+    cdef int64_t _room_beside_tiles(self, int64_t m, int64_t columns) noexcept nogil:
+        """Elements that a thread has for panels, however many steps there are at a time."""
+        return room_for_panels(self.table, m, FNN_TILE_BYTES // self.itemsize, columns)
+
+    cdef int64_t _columns_per_call(self, double flops_per_column, int64_t packed) noexcept nogil:
+        """How many columns a thread takes in one kernel call: panels, or what is `packed` at once."""
+        cdef int64_t unit = self.table.panel_width
+        if packed > unit and CALL_FLOPS >= packed * flops_per_column:
+            unit = packed
+        return max(<int64_t>(CALL_FLOPS / (flops_per_column + 1) / unit + 0.5), 1) * unit
 
     cdef int64_t packing_size(self, int64_t k, int64_t columns, int64_t rows) noexcept nogil:
         """Room that `packing_product` needs for k x columns and up to so many rows, in elements."""
-        return self.threads * self._room(k, columns, rows)
+        return self.threads * room_for_panels(self.table, rows, k, columns)
 
     cdef void elementwise(
         self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y, int64_t y_row

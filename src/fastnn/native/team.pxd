@@ -11,6 +11,9 @@ cdef extern from "c/shares.h" nogil:
         void *panels
         int64_t room, shares
 
+    enum:
+        FNN_TILE_BYTES, FNN_TILE_STEPS
+
     ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
 
@@ -33,6 +36,13 @@ cdef void share_out(
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
+cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil
+cdef int64_t steps_in_tiles(const fnn_kernels *table, int64_t k) noexcept nogil
+cdef void shared_gemm_of_tiles(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
+cdef void shared_copy_in_tiles(
+    const fnn_kernels *table, int64_t m, int64_t k, const void *a, int64_t a_col,
+    void *copy) noexcept nogil
 cdef bint dots_pay(const fnn_kernels *table, int64_t m, int64_t k) noexcept nogil
 cdef void shared_dots(const fnn_kernels *table, const fnn_dots *d) noexcept nogil
 cdef void shared_pack(

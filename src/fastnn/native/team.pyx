@@ -50,6 +50,11 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
     void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
+    bint fnn_tiles_pay(int64_t, int64_t, int64_t)
+    int64_t fnn_steps_in_tiles(const fnn_kernels *, int64_t)
+    void fnn_shared_gemm_of_tiles(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
+    void fnn_shared_copy_in_tiles(
+        const fnn_kernels *, int64_t, int64_t, const void *, int64_t, void *)
 
 
 def set_num_threads(n):
@@ -287,6 +292,25 @@ cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept 
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil:
     fnn_shared_packing_gemm(table, g, b)
+
+
+cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil:
+    return fnn_tiles_pay(m, n, k)
+
+
+cdef int64_t steps_in_tiles(const fnn_kernels *table, int64_t k) noexcept nogil:
+    return fnn_steps_in_tiles(table, k)
+
+
+cdef void shared_gemm_of_tiles(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil:
+    fnn_shared_gemm_of_tiles(table, g, b)
+
+
+cdef void shared_copy_in_tiles(
+    const fnn_kernels *table, int64_t m, int64_t k, const void *a, int64_t a_col,
+    void *copy) noexcept nogil:
+    fnn_shared_copy_in_tiles(table, m, k, a, a_col, copy)
 
 
 def _begin():

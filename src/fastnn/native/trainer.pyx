@@ -308,10 +308,13 @@ cdef class Trainer:
         """Room for the packed parts of a kernel and of its transpose, and for a packed gradient."""
         cdef int64_t kernel = self.ops.packing_size(op.inputs, op.outputs, self.capacity)
         cdef int64_t transpose = self.ops.packing_size(op.outputs, op.inputs, self.capacity)
-        cdef int64_t gradient = 0
+        cdef int64_t rows = self.capacity, tiles = 0, gradient = 0
+        if tiles_pay(op.inputs, op.outputs, rows):
+            tiles = self.ops.tiling_size(op.inputs, rows, op.outputs)
+            rows = FNN_TILE_STEPS
         if self._packing_pays(op.outputs, op.inputs):
-            gradient = self.capacity * round_up(op.outputs, self.table.panel_width)
-        return max(kernel, transpose, gradient)
+            gradient = rows * round_up(op.outputs, self.table.panel_width)
+        return max(kernel, transpose, tiles, gradient)
 
     cdef int _allocate_parameters(self) except -1:
         """Gradients in one buffer of the program's layout."""
@@ -1094,15 +1097,21 @@ cdef class Trainer:
         g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
         g.activation, g.options = FNN_LINEAR, NULL
         if not (self.deferring and op.deferrable):
-            if self._packing_pays(op.outputs, op.inputs):
-                shared_pack(self.table, rows, op.outputs, gradient, op.row, 1, self.panels)
-                g.b, g.b_row = self.panels, self.table.panel_width
-                g.b_panel = rows * self.table.panel_width
-            self.ops.product(g)
+            self._gradient_of_kernel(g, gradient, op.row)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,
                                g.add)
         return 0
+
+    cdef int _gradient_of_kernel(self, fnn_gemm *g, const char *gradient,
+                                 int64_t row) except -1 nogil:
+        if tiles_pay(g.m, g.n, g.k):
+            return self.ops.product_of_tiles(g, gradient, g.n, row, self.panels)
+        if self._packing_pays(g.n, g.m):
+            shared_pack(self.table, g.k, g.n, gradient, row, 1, self.panels)
+            g.b, g.b_row = self.panels, self.table.panel_width
+            g.b_panel = g.k * self.table.panel_width
+        return self.ops.product(g)
 
     cdef int _backward_to_input(self, Op *op, Op *below, int64_t rows, const char *gradient,
                                 char *out) except -1 nogil:

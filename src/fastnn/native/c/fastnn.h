@@ -270,6 +270,13 @@ typedef struct {
     void (*gemm)(const fnn_gemm *g);
     /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
+    /* Copy `count` of the k steps, from step `first` on, of an A of m rows, which is a transpose: its
+     * steps are a_col apart. A whole copy has m * k elements, tile after tile. */
+    void (*copy_in_tiles)(int64_t m, int64_t k, int64_t first, int64_t count, const void *a,
+                          int64_t a_col, void *copy);
+    /* A product with such a copy and a packed B. There is no more to it than sums, which are added
+     * to what C holds if `add`. */
+    void (*gemm_of_tiles)(const fnn_gemm *g);
 
     void (*dots)(const fnn_dots *d);
 

@@ -284,9 +284,6 @@ INLINE FN(tiling) FN(tiling_of)(int64_t rows) {
     return (FN(tiling)){count, height, rows - count * height};
 }
 
-/* Where in a copy by `copy_in_tiles` tile i begins, before which there are so many rows. */
-INLINE int64_t FN(place_of_tile)(int64_t i, int64_t row, int64_t k) { return row * k + i * LANES; }
-
 /* All tiles of one panel over the rows `first` to `last` of C, for which `a` has those of A. */
 static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_t first,
                       int64_t last, int64_t column) {
@@ -297,7 +294,7 @@ static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_
     for (int64_t i = 0, row = first; i < tiling.count; i++) {
         const int64_t height = tiling.height + (i < tiling.higher);
         if (t->a_in_tiles) {
-            t->a = a + FN(place_of_tile)(i, row - first, t->k);
+            t->a = a + (row - first) * t->k;
             t->a_col = height;
         } else {
             t->a = a + (row - first) * t->a_row;
@@ -483,32 +480,47 @@ static int FN(tiles_pay)(const fnn_gemm *g) {
 }
 
 #define ROW_APART (REDUCTION + LANES)
+#define COPY_STEPS 16
 
 static void FN(copy_rows_apart)(int64_t rows, int64_t k, const REAL *a, int64_t a_row, REAL *copy) {
     for (int64_t i = 0; i < rows; i++)
         memcpy(copy + i * ROW_APART, a + i * a_row, (size_t)k * sizeof(REAL));
 }
 
-/* The copy has tile after tile, in each of them one step along k after the other. Whole vectors are
- * copied: what the last one of a step has too much, the next step overwrites, or it falls in the gap
- * behind the tile. The last row of A may be the end of the array. */
-static void FN(copy_in_tiles)(int64_t rows, int64_t k, const REAL *a, int64_t a_col, REAL *copy) {
+/* Some steps of a tile. Whole vectors are copied: what they have too much, the next step overwrites.
+ * Behind the last step may be the end of the array, or what another thread has copied. */
+INLINE void FN(copy_steps)(int64_t height, int64_t steps, const REAL *a, int64_t a_col, REAL *copy) {
+    for (int64_t p = 0; p < steps; p++, a += a_col, copy += height) {
+        __builtin_prefetch(a + COPY_STEPS * a_col);
+        for (int64_t j = 0; j < height; j += LANES) {
+            const int64_t columns = p < steps - 1 ? LANES : height - j;
+            FN(store_columns)(copy + j, FN(load_columns)(a + j, columns), columns);
+        }
+    }
+}
+
+/* The copy has tile after tile, in each of them one step along k after the other. It is made a few
+ * steps of all tiles at a time, so that rows of the source are read on and places in the copy, too. */
+static void FN(copy_in_tiles)(int64_t rows, int64_t k, int64_t first, int64_t count, const void *a,
+                              int64_t a_col, void *copy) {
     const FN(tiling) tiling = FN(tiling_of)(rows);
-    for (int64_t p = 0; p < k; p++, a += a_col)
+    for (int64_t p = first; p < first + count; p += COPY_STEPS) {
+        const int64_t left = first + count - p, steps = left < COPY_STEPS ? left : COPY_STEPS;
         for (int64_t i = 0, row = 0; i < tiling.count; i++) {
             const int64_t height = tiling.height + (i < tiling.higher);
-            REAL *to = copy + FN(place_of_tile)(i, row, k) + p * height;
-            for (int64_t j = 0; j < height; j += LANES)
-                FN(store)(to + j, FN(load_columns)(a + row + j, p < k - 1 ? LANES : height - j));
+            FN(copy_steps)(height, steps, (const REAL *)a + p * a_col + row, a_col,
+                           (REAL *)copy + row * k + p * height);
             row += height;
         }
+    }
 }
 
 /* Whether to go through all of B, which stays in the second-level cache, with each tile of rows of a
  * large A: C is then written row by row. 186 against 163 GFLOP/s at 4096 x 784 x 256. */
 static int FN(rows_go_first)(const fnn_gemm *g) {
+    const int64_t k = g->k < REDUCTION ? g->k : REDUCTION;
     return g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH &&
-           g->k * g->n * (int64_t)sizeof(REAL) <= fnn_near_bytes();
+           k * g->n * (int64_t)sizeof(REAL) <= fnn_near_bytes();
 }
 
 /* Rows of a block: all blocks have about as many, so that the last does not read B for a few only. */
@@ -559,7 +571,7 @@ static void FN(gemm)(const fnn_gemm *g) {
             const int64_t row_end = row + block < g->m ? row + block : g->m;
             const REAL *a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
             if (apart) FN(copy_rows_apart)(row_end - row, t.k, a, g->a_row, copy);
-            if (in_tiles) FN(copy_in_tiles)(row_end - row, t.k, a, g->a_col, copy);
+            if (in_tiles) FN(copy_in_tiles)(row_end - row, t.k, 0, t.k, a, g->a_col, copy);
             FN(ask_for_next)(g, &t, block, row_end < g->m ? a + block * g->a_row : NULL);
             for (int64_t column = 0; column < g->n; column += PANEL_WIDTH) {
                 t.columns = g->n - column < PANEL_WIDTH ? g->n - column : PANEL_WIDTH;
@@ -570,6 +582,31 @@ static void FN(gemm)(const fnn_gemm *g) {
         }
         k0 += t.k;
     } while (k0 < g->k);
+}
+
+/* The same with an A that was copied by `copy_in_tiles`. Each tile goes through all of B, which stays
+ * in the second-level cache, and asks for the next tile meanwhile. */
+static void FN(gemm_of_tiles)(const fnn_gemm *g) {
+    FN(tile_args) t = {.k = g->k, .a = g->a, .a_row = 1, .b_row = g->b_row, .c_row = g->c_row,
+                       .accumulate = g->add};
+    const FN(tiling) tiling = FN(tiling_of)(g->m);
+    const int64_t panels = (g->n + PANEL_WIDTH - 1) / PANEL_WIDTH;
+    REAL *c = g->c;
+    for (int64_t i = 0; i < tiling.count; i++) {
+        t.a_col = tiling.height + (i < tiling.higher);
+        t.next = t.a + t.a_col * t.k;
+        t.next_step = 1 + t.a_col / panels;
+        for (int64_t panel = 0; panel < panels; panel++) {
+            t.c = c + panel * PANEL_WIDTH;
+            t.columns = g->n - panel * PANEL_WIDTH;
+            if (t.columns > PANEL_WIDTH) t.columns = PANEL_WIDTH;
+            t.b = (const REAL *)g->b + panel * g->b_panel;
+            FN(tiles)[t.a_col - 1][t.columns > LANES](&t);
+            t.next += t.next_step * t.k;
+        }
+        t.a += t.a_col * t.k;
+        c += t.a_col * g->c_row;
+    }
 }
 
 /* Up to PANELS_AT_ONCE panels of rows of B. The rows are far apart: the further one is read on, and

@@ -42,6 +42,8 @@ const fnn_kernels FN(fnn_kernels) = {
     .tile_rows = TILE_ROWS,
     .gemm = FN(gemm),
     .pack = FN(pack),
+    .copy_in_tiles = FN(copy_in_tiles),
+    .gemm_of_tiles = FN(gemm_of_tiles),
     .dots = FN(dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
@@ -79,6 +81,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef ROW_BLOCK
 #undef LONG_SUMS
 #undef ROW_APART
+#undef COPY_STEPS
 #undef DOT_ROWS
 #undef DOT_COLUMNS
 #undef DOT_SUMS

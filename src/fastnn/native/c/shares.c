@@ -124,6 +124,7 @@ typedef struct {
     const fnn_kernels *table;
     const fnn_gemm *whole;
     const fnn_unpacked *b;
+    void (*product)(const fnn_gemm *);
 } packing_args;
 
 static void packing_columns(void *context, int64_t share, int64_t first, int64_t count) {
@@ -143,14 +144,54 @@ static void packing_columns(void *context, int64_t share, int64_t first, int64_t
         g.c = into(t, args->whole->c, column);
         g.bias = from(t, args->whole->bias, column);
         g.saved = from(t, args->whole->saved, column);
-        t->gemm(&g);
+        args->product(&g);
     }
 }
 
+static void share_out_packing(const packing_args *args) {
+    const fnn_gemm *g = args->whole;
+    const int64_t shares = at_most(fnn_team_size(work_of(g->m, g->n, g->k)), args->b->shares);
+    fnn_share_out(shares, g->n, args->table->panel_width, packing_columns, (void *)args);
+}
+
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
-    packing_args args = {table, g, b};
-    const int64_t shares = at_most(fnn_team_size(work_of(g->m, g->n, g->k)), b->shares);
-    fnn_share_out(shares, g->n, table->panel_width, packing_columns, &args);
+    const packing_args args = {table, g, b, table->gemm};
+    share_out_packing(&args);
+}
+
+void fnn_shared_gemm_of_tiles(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
+    const packing_args args = {table, g, b, table->gemm_of_tiles};
+    share_out_packing(&args);
+}
+
+/* What belongs to smaller products stays in the second-level cache, or nearly. */
+int fnn_tiles_pay(int64_t m, int64_t n, int64_t k) {
+    return m >= 512 && n >= 512 && m * n >= 1 << 19 && k >= FNN_TILE_STEPS;
+}
+
+int64_t fnn_steps_in_tiles(const fnn_kernels *table, int64_t k) {
+    const int64_t most = FNN_TILE_BYTES / table->itemsize;
+    return k > 0 ? ceiling(k, ceiling(k, most)) : 0;
+}
+
+typedef struct {
+    const fnn_kernels *table;
+    int64_t m, k;
+    const void *a;
+    int64_t a_col;
+    void *copy;
+} tiles_args;
+
+static void copy_in_tiles(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const tiles_args *t = context;
+    t->table->copy_in_tiles(t->m, t->k, first, count, t->a, t->a_col, t->copy);
+}
+
+void fnn_shared_copy_in_tiles(const fnn_kernels *table, int64_t m, int64_t k, const void *a,
+                              int64_t a_col, void *copy) {
+    tiles_args args = {table, m, k, a, a_col, copy};
+    fnn_share_out(fnn_team_size(COPY_WORK * (double)(m * k)), k, CACHE_LINE, copy_in_tiles, &args);
 }
 
 typedef struct {

@@ -29,6 +29,17 @@ typedef struct {
 } fnn_unpacked;
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
 
+/* Whether to copy an A of m rows and k steps, which is a transpose, in tiles for its product with n
+ * columns, and how many steps at a time: a row of a tile has so many bytes at most, that the tile
+ * stays in the first-level cache while it goes through the panels. Fewer than so many steps never
+ * pay. */
+enum { FNN_TILE_BYTES = 2048, FNN_TILE_STEPS = 256 };
+int fnn_tiles_pay(int64_t m, int64_t n, int64_t k);
+int64_t fnn_steps_in_tiles(const fnn_kernels *table, int64_t k);
+void fnn_shared_copy_in_tiles(const fnn_kernels *table, int64_t m, int64_t k, const void *a,
+                              int64_t a_col, void *copy);
+void fnn_shared_gemm_of_tiles(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
+
 /* Whether a product with a transposed matrix takes less time as `dots` than if that is packed. */
 int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k);
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d);
