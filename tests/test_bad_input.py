@@ -510,6 +510,19 @@ class TestSize:
             model, lambda: model.fit(x, x[:, 0], 64), MemoryError, "training needs 0.0 GiB"
         )
 
+    @pytest.mark.parametrize("engine", ["native", "reference"])
+    def test_of_large_batches(self, monkeypatch, engine):
+        monkeypatch.setattr(_validation, "available_memory", lambda: 2**21)
+        model = Sequential([Dense(10, input_dim=10), Dense(1)], engine=engine)
+        model.compile("adam", "mse")
+        x = np.ones((20_000, 10))
+        if engine == "native":  # which works on them in parts
+            model.fit(x, x[:, 0], 20_000, verbose=0)
+        else:
+            assert_refused(
+                model, lambda: model.fit(x, x[:, 0], 20_000), MemoryError, "training needs 0.0 GiB"
+            )
+
     def test_available_memory_is_plausible(self):
         assert 2**20 < _validation.available_memory() < 2**50
 

@@ -633,9 +633,9 @@ class TestLearning:
 class TestTrainersThatAreKept:
     """A workspace serves the next fit; what has changed in between counts."""
 
-    def model(self):
+    def model(self, units=4):
         fastnn.utils.set_random_seed(2)
-        made = Sequential([Dense(4, "tanh", input_dim=3), Dense(1)])
+        made = Sequential([Dense(units, "tanh", input_dim=3), Dense(1)])
         made.compile(fastnn.optimizers.SGD(0.1), fastnn.losses.Huber(delta=1.0))
         return made
 
@@ -675,31 +675,30 @@ class TestTrainersThatAreKept:
         usual = self.fitted_twice(lambda model: None)
         assert not np.array_equal(changed[0], usual[0])
 
-    def fitted(self, rows):
-        model = self.model()
-        rng = np.random.default_rng(1)
-        x, y = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 1))
-        model.fit(x, y, batch_size=rows, verbose=0)
+    def fitted(self, units):
+        model = self.model(units)
+        x = np.ones((512, 3))
+        model.fit(x, x[:, :1], batch_size=512, verbose=0)
         return model
 
     def test_of_larger_ones_only_the_last(self):
         small = self.fitted(20)
-        first, second = self.fitted(40_000), self.fitted(40_000)  # which take 2.6 MB
+        first, second = self.fitted(600), self.fitted(600)  # which take 2.5 MB
         assert small._compiled._kept is not None
         assert first._compiled._kept is None
         assert second._compiled._kept is not None
 
     def test_a_larger_one_serves_the_same_model_again(self):
-        model = self.fitted(40_000)
+        model = self.fitted(600)
         kept = model._compiled._kept
-        x = np.zeros((40_000, 3))
-        model.fit(x, x[:, :1], batch_size=40_000, verbose=0)
+        x = np.zeros((512, 3))
+        model.fit(x, x[:, :1], batch_size=512, verbose=0)
         assert model._compiled._kept is kept
 
     def test_not_the_largest(self, monkeypatch):
         monkeypatch.setattr("fastnn._training.LAST_KEPT_BYTES", 1 << 22)
-        assert self.fitted(40_000)._compiled._kept is not None
-        assert self.fitted(80_000)._compiled._kept is None
+        assert self.fitted(600)._compiled._kept is not None
+        assert self.fitted(1200)._compiled._kept is None
 
     def test_larger_and_smaller_batches(self):
         model = self.model()

@@ -125,16 +125,21 @@ class Compiled:
         MemoryError
             If its workspace does not fit.
         """
-        assert self.loss is not None
         made = self._parameters == program.parameters
         buffers = 0 if made else self.optimizer.buffers
-        check_memory(_needed(program, capacity, buffers), "training")
-        objective = Objective(self.loss, head_of(self.loss, program), self.metrics)
+        objective = self._objective(program)
+        rows = engine.rows_at_once(objective, capacity)
+        check_memory(_needed(program, rows, buffers), "training")
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
+
+    def _objective(self, program: Program) -> Objective:
+        assert self.loss is not None
+        return Objective(self.loss, head_of(self.loss, program), self.metrics)
 
     def trainer_to_fit(self, engine: Engine, program: Program, capacity: int) -> Trainer:
         """Return a trainer for a fit, the last one again if it is kept and nothing has changed."""
-        needed = _needed(program, capacity, 0)
+        rows = engine.rows_at_once(self._objective(program), capacity)
+        needed = _needed(program, rows, 0)
         if needed > LAST_KEPT_BYTES:
             self.forget_trainer()  # before the larger one takes memory
             return self.trainer(engine, program, capacity)
@@ -211,10 +216,10 @@ def head_of(loss: Loss, program: Program) -> str | None:
     return losses.crossentropy_head(loss, last.activation)
 
 
-def _needed(program: Program, capacity: int, buffers: int) -> int:
+def _needed(program: Program, rows: int, buffers: int) -> int:
     """Return the bytes of gradients, buffers and, for each row, values and their gradients."""
     widths = program.inputs + sum(_width(op) for op in program.ops)
-    numbers = (1 + buffers) * program.layout.size + 2 * capacity * widths
+    numbers = (1 + buffers) * program.layout.size + 2 * rows * widths
     return numbers * program.dtype.itemsize
 
 

@@ -322,6 +322,15 @@ def training_only(op: Op) -> bool:
     return isinstance(op, DropoutOp) or (isinstance(op, LayerOp) and op.kernel in TRAINING_ONLY)
 
 
+def sees_whole_batches(op: Op) -> bool:
+    """Whether rows of a batch may depend on one another in `op`, as in all that users wrote."""
+    if isinstance(op, LayerOp):
+        return op.kernel in WHOLE_BATCH
+    if isinstance(op, DenseOp | ActivationOp):
+        return not op.activation.builtin
+    return isinstance(op, UserOp)
+
+
 def _check_widths(op: DenseOp | ActivationOp, inputs: int, outputs: int) -> None:
     """Raise if an op claims other widths than those that engines would find."""
     if (op.inputs, op.outputs) != (inputs, outputs):
@@ -601,6 +610,9 @@ class Engine(Protocol):
         `x` has shape (n, inputs), `out` (n, outputs); both C-contiguous in the program's dtype.
         Any number of threads may call it at once.
         """
+
+    def rows_at_once(self, objective: Objective, batch_size: int) -> int:
+        """Return for how many rows of a batch a trainer has room: it may work on it in parts."""
 
     def trainer(
         self, objective: Objective, rule: UpdateRule, state: OptimizerState, capacity: int

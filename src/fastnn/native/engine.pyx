@@ -30,6 +30,7 @@ from fastnn.native.team cimport Pace, share_out, shared_gemm, shared_pack, team_
 
 import numpy
 
+from fastnn.native.parts import part_rows
 from fastnn.native.trainer import Trainer
 from fastnn.program import LayerOp, aligned_zeros
 
@@ -379,11 +380,16 @@ cdef class NativeEngine:
             shared_gemm(self.ops.table, &g)
         return 0
 
+    def rows_at_once(self, objective, batch_size):
+        """Return for how many rows of a batch a trainer has room: it works on it in parts."""
+        return min(batch_size, part_rows(self.program, objective))
+
     def trainer(self, objective, rule, state, capacity):
         """Return a `Trainer` for batches of at most `capacity` rows."""
         if self.pace is None or self.paced_rows != capacity:
             self.pace, self.paced_rows = Pace(), capacity
-        return Trainer(self.program, objective, rule, state, capacity, self.pace)
+        rows = self.rows_at_once(objective, capacity)
+        return Trainer(self.program, objective, rule, state, rows, self.pace)
 
 
 ctypedef int (*rows_function)(void *, const Call *, int64_t, int64_t, char *) except -1 nogil

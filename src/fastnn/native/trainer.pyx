@@ -12,7 +12,7 @@ parameters, and nothing raises there but constraints written in Python, before w
 
 cimport numpy as np
 from libc.math cimport sqrt
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -56,7 +56,7 @@ from fastnn._checks import (
 from fastnn._memory import HUGE_PAGE, zeros_on_huge_pages
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES, UPDATE_CODES
 from fastnn.native.team import get_num_threads
-from fastnn.program import WHOLE_BATCH, LayerOp
+from fastnn.program import LayerOp
 
 np.import_array()
 
@@ -66,13 +66,6 @@ cdef extern from "c/subnormals.h" nogil:
 
 cdef enum:
     CACHE_LINE = 64            # bytes
-
-    # A step of 784-128-10 at batch 4096 takes 21.4 ms as a whole and 17.9 ms in parts of 512 rows,
-    # for the workspace of 1.6 MB more or less stays in the cache. Weights that do not stay there
-    # themselves want longer parts.
-    PART_ROWS = 512
-    WIDE_PART_ROWS = 1024
-    SMALL_WEIGHTS = 1 << 20    # bytes
 
     # The gradient of a large kernel goes to memory and comes back for the update. Taken part by
     # part, as its product is worked out, it stays in the cache: a step of 784-1024-1024-10 takes
@@ -224,7 +217,7 @@ cdef class Trainer:
         self.inputs, self.outputs = program.inputs, program.outputs
         loss = objective.loss
         self.width = target_width(loss.name, program.outputs, loss.outputs_per_target)
-        self.capacity = min(<int64_t>capacity, self._part_rows())
+        self.capacity = capacity
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = 3 * flops_per_row(program)
         self.pace = pace
@@ -237,19 +230,6 @@ cdef class Trainer:
         self._plan_loss()
         self._plan_metrics()
         self.reset()
-
-    cdef int64_t _part_rows(self) except -1:
-        """How many rows to work on at a time: as many as workspace and weights are quick for.
-
-        What users wrote sees whole batches, and so do layers whose rows depend on one another.
-        """
-        cdef double weights = self.itemsize * sum([float(p.size) for p in self.program.parameters])
-        own = [metric for metric in self.objective.metrics if metric.kernel is None]
-        coupled = [op for op in self.program.ops
-                   if isinstance(op, LayerOp) and op.kernel in WHOLE_BATCH]
-        if self.ops.customs or own or coupled or self.objective.loss.kernel is None:
-            return INT64_MAX
-        return PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
 
     cdef int _allocate_batch(self) except -1:
         """Lay out the workspace of a batch twice: to see how long it is, and to point into it."""
