@@ -21,7 +21,7 @@ np.import_array()
 
 cdef enum:
     BLOCK_VECTORS = 256
-    PACK_BYTES = 256 * 1024    # as in ops.pyx
+    PACK_BYTES = 256 * 1024    # at a time
 
 
 cdef char *allocate(list arrays, int64_t size, dtype) except NULL:
