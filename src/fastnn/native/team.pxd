@@ -12,7 +12,7 @@ cdef extern from "c/shares.h" nogil:
         int64_t room, shares
 
     enum:
-        FNN_TILE_BYTES, FNN_TILE_STEPS
+        FNN_TILE_BYTES, FNN_LEAST_STEPS
 
     ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil

@@ -291,7 +291,7 @@ cdef class Trainer:
         cdef int64_t rows = self.capacity, tiles = 0, gradient = 0
         if tiles_pay(op.inputs, op.outputs, rows):
             tiles = self.ops.tiling_size(op.inputs, rows, op.outputs)
-            rows = FNN_TILE_STEPS
+            rows = FNN_LEAST_STEPS
         if self._packing_pays(op.outputs, op.inputs):
             gradient = rows * round_up(op.outputs, self.table.panel_width)
         return max(kernel, transpose, tiles, gradient)

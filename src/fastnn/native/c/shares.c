@@ -166,7 +166,7 @@ void fnn_shared_gemm_of_tiles(const fnn_kernels *table, const fnn_gemm *g, const
 
 /* What belongs to smaller products stays in the second-level cache, or nearly. */
 int fnn_tiles_pay(int64_t m, int64_t n, int64_t k) {
-    return m >= 512 && n >= 512 && m * n >= 1 << 19 && k >= FNN_TILE_STEPS;
+    return m >= 512 && n >= 512 && m * n >= 1 << 19 && k >= FNN_LEAST_STEPS;
 }
 
 int64_t fnn_steps_in_tiles(const fnn_kernels *table, int64_t k) {

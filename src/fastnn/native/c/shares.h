@@ -33,7 +33,7 @@ void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const 
  * columns, and how many steps at a time: a row of a tile has so many bytes at most, that the tile
  * stays in the first-level cache while it goes through the panels. Fewer than so many steps never
  * pay. */
-enum { FNN_TILE_BYTES = 2048, FNN_TILE_STEPS = 256 };
+enum { FNN_TILE_BYTES = 2048, FNN_LEAST_STEPS = 256 };
 int fnn_tiles_pay(int64_t m, int64_t n, int64_t k);
 int64_t fnn_steps_in_tiles(const fnn_kernels *table, int64_t k);
 void fnn_shared_copy_in_tiles(const fnn_kernels *table, int64_t m, int64_t k, const void *a,
