@@ -17,6 +17,13 @@ FOR_SPEED = ["-O2", "-ftree-vectorize", *STANDARD]
 # For modules in which next to no time is spent.
 FOR_SIZE = ["-Os", *STANDARD]
 
+# Cython drops `const` here and there; GCC and Clang name that differently, and Clang a name it lacks.
+WITHOUT_WARNINGS = [
+    "-Wno-unknown-warning-option",
+    "-Wno-discarded-qualifiers",
+    "-Wno-incompatible-pointer-types-discards-qualifiers",
+]
+
 # What the dynamic linker needs stays.
 WITHOUT_SYMBOLS = ["-Wl,-s"] if sys.platform == "linux" else []
 
@@ -50,7 +57,7 @@ def extension(name, *sources, optimise=FOR_SPEED):
     return Extension(
         f"fastnn.native.{name}",
         [f"{NATIVE}/{name}.pyx", *sources],
-        extra_compile_args=[*optimise, "-pthread", "-Wno-discarded-qualifiers"],
+        extra_compile_args=[*optimise, "-pthread", *WITHOUT_WARNINGS],
         extra_link_args=["-pthread", *WITHOUT_SYMBOLS],
         include_dirs=[numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
