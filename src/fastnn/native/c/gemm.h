@@ -24,7 +24,7 @@
 #define REDUCTION (4096 / (int64_t)sizeof(REAL))
 #define PREFETCH_STEPS 24
 #define A_POINTERS ((TILE_ROWS + 2) / 3)
-#define ROW_BLOCK (TILE_ROWS > 6 ? 12 * 14 : 16 * 6) /* whole tiles of 12 and of 14 rows */
+#define ROW_BLOCK ((TILE_ROWS > 6 ? 12 : 16) * TILE_ROWS)
 #define LONG_SUMS 128 /* from so many steps on, what the tile will write is asked for first */
 
 typedef struct {
