@@ -17,7 +17,8 @@ FOR_SPEED = ["-O2", "-ftree-vectorize", *STANDARD]
 # For modules in which next to no time is spent.
 FOR_SIZE = ["-Os", *STANDARD]
 
-# Cython drops `const` here and there; GCC and Clang name that differently, and Clang a name it lacks.
+# Cython drops `const` here and there. GCC and Clang have different names for it, and Clang warns of
+# those that it does not know.
 WITHOUT_WARNINGS = [
     "-Wno-unknown-warning-option",
     "-Wno-discarded-qualifiers",

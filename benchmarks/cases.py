@@ -78,6 +78,8 @@ LOSSES = (
 )
 LOSS_SHAPES = ((128, 64), (128, 1024))
 
+ORDERS = (100, 4_096, 60_000)
+
 READ_BYTES = (256 << 10, 256 << 20)
 """An array that fits into the caches of one core, and one that fits into none."""
 
@@ -158,6 +160,11 @@ def _losses() -> Iterator[Case]:
             yield Case("losses", name, (loss, *shape), ("fastnn", "NumPy", "PyTorch"))
 
 
+def _orders() -> Iterator[Case]:
+    for length in ORDERS:
+        yield Case("orders", f"{length:,}", (length,), ("fastnn", "NumPy", "PyTorch"))
+
+
 def _predict() -> Iterator[Case]:
     for sizes in PREDICTED:
         for batch_size in PREDICTED_BATCHES:
@@ -210,6 +217,7 @@ _MAKERS = {
     "backward": _backward,
     "elementwise": _elementwise,
     "losses": _losses,
+    "orders": _orders,
     "layer forward": _layer_forward,
     "layer training": _layer_training,
     "predict": _predict,

@@ -10,6 +10,7 @@ import elementwise
 import layer_jobs
 import loss_values
 import numpy as np
+import orders
 import probe
 import products
 import whole_networks
@@ -22,6 +23,7 @@ MAKERS = {
     "backward": dense.backward,
     "elementwise": elementwise.function,
     "losses": loss_values.loss,
+    "orders": orders.order,
     "layer forward": layer_jobs.forward,
     "layer training": layer_jobs.train,
     "predict": whole_networks.predict,

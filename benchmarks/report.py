@@ -20,6 +20,7 @@ TITLES = {
     "backward": "One dense layer, backward (gradients of input, kernel and bias)",
     "elementwise": "Functions of each element of an array, in place of another",
     "losses": "Losses, float32 (rows x columns of predictions): values and gradient",
+    "orders": "A random order of so many rows, drawn for an epoch",
     "layer forward": "One layer in inference, batch 128 (layer, features), NumPy array in and out",
     "layer training": (
         "Training step of one layer above a dense layer of 4 inputs, batch 128 (layer, features; "

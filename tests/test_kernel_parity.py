@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, METRICS, ROW_ACTIVAT
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 3e-5, "float64": 3e-12}
 DIFFERENTIABLE = [name for name in ACTIVATIONS if name != "step"]
-# All small sizes, both sides of every tile (6 or 12 rows; 4 to 32 columns), primes, some large.
-SIZES = (0, 1, 2, 3, 5, 6, 7, 11, 12, 13, 15, 16, 17, 31, 32, 33, 37, 64, 101)
+# All small sizes, both sides of every tile (6, 10 or 14 rows; 4 to 32 columns), primes, some large.
+SIZES = (0, 1, 2, 3, 5, 6, 7, 10, 11, 13, 14, 15, 16, 17, 31, 32, 33, 37, 64, 101)
 
 
 @pytest.fixture
@@ -708,6 +709,12 @@ BAD_CALLS = [
     ("all_finite", (np.zeros(3, int),), {}),
     ("all_finite", ([1.0],), {}),
     ("all_finite", (None,), {}),
+    ("permutation", (-1, 0), {}),
+    ("permutation", (2**32, 0), {}),
+    ("permutation", (3.0, 0), {}),
+    ("permutation", (3, -1), {}),
+    ("permutation", (3, 2**64), {}),
+    ("permutation", (3, None), {}),
     ("non_neg", (np.zeros(()),), {}),
     ("non_neg", ([1.0],), {}),
     ("non_neg", (np.zeros((3, 4)).T,), {}),
@@ -721,6 +728,32 @@ BAD_CALLS = [
     ("orthogonal_gradient", (X,), {"mode": "row"}),
     ("orthogonal_gradient", (X.tolist(),), {}),
 ]
+
+
+# Random orders
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 17, 64, 70_000])
+@pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 1])
+def test_permutation(n, seed):
+    order = kernels.permutation(n, seed)
+    assert order.dtype == np.int64
+    np.testing.assert_array_equal(order, reference.permutation(n, seed))
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_permutations_of_four_are_equally_likely():
+    drawn = Counter(tuple(kernels.permutation(4, seed)) for seed in range(24_000))
+    counts = np.array(list(drawn.values()))
+    assert len(counts) == 24
+    # Chi-squared of 23 degrees of freedom exceeds 58 once in 14,000 times.
+    assert ((counts - 1000) ** 2 / 1000).sum() < 58
+
+
+def test_every_number_comes_to_every_place():
+    orders = np.array([kernels.permutation(300, seed) for seed in range(2000)])
+    # Means of 2,000 uniform numbers from 0 to 299: their standard deviation is 1.94.
+    assert abs(orders.mean(axis=0) - 149.5).max() < 5 * 1.94
 
 
 @pytest.mark.parametrize(("name", "args", "options"), BAD_CALLS)

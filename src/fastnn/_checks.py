@@ -528,6 +528,19 @@ def check_dropout(
     )
 
 
+def check_permutation(n: int, seed: int) -> tuple[int, int]:
+    """Check the arguments of `permutation`; return them as Python integers.
+
+    Raises
+    ------
+    TypeError
+        If one is not an integer.
+    ValueError
+        If `n` lies outside [0, 2**32) or `seed` outside [0, 2**64).
+    """
+    return _check_integer("n", n, 2**32), _check_integer("seed", seed, 2**64)
+
+
 # Losses and metrics
 
 

@@ -21,6 +21,7 @@ from fastnn.reference import nadam as nadam
 from fastnn.reference import non_neg as non_neg
 from fastnn.reference import orthogonal_gradient as orthogonal_gradient
 from fastnn.reference import orthogonal_penalty as orthogonal_penalty
+from fastnn.reference import permutation as permutation
 from fastnn.reference import rmsprop as rmsprop
 from fastnn.reference import sgd as sgd
 from fastnn.reference import softmax as softmax

@@ -26,6 +26,9 @@ from fastnn.native.team cimport *
 
 cnp.import_array()
 
+cdef extern from "c/shuffle.h" nogil:
+    void fnn_permutation(int64_t, uint64_t, int64_t *)
+
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
     DIRECT_VECTORS = 16   # longest rows of kernels that are read unpacked, unless
@@ -702,6 +705,17 @@ def dropout(x, rate, seed, step, *, out=None):
     else:
         _dropout[double](_aligned(x), y, rate, seed, step)
     return _deliver(y, out)
+
+
+def permutation(n, seed):
+    n, seed = _checks.check_permutation(n, seed)
+    cdef int64_t count = n
+    cdef uint64_t first = seed
+    order = np.empty(n, np.int64)
+    cdef int64_t *places = <int64_t *>cnp.PyArray_DATA(order)
+    with nogil:
+        fnn_permutation(count, first, places)
+    return order
 
 
 # Losses and metrics

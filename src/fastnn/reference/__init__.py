@@ -34,6 +34,7 @@ from fastnn.reference.optimizers import (
     sgd,
 )
 from fastnn.reference.regularizers import orthogonal_gradient, orthogonal_penalty
+from fastnn.reference.shuffle import permutation
 
 __all__ = [
     "activation_backward",
@@ -57,6 +58,7 @@ __all__ = [
     "non_neg",
     "orthogonal_gradient",
     "orthogonal_penalty",
+    "permutation",
     "rmsprop",
     "sgd",
     "softmax",
