@@ -575,6 +575,41 @@ def test_an_error_in_a_step_written_in_python_leaves_the_last_finished_one(engin
     check_that_nothing_changes(engine, ("tanh", "linear"), optimizer)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_epochs_of_one_call_are_those_of_several(engine, ordered):
+    rng = np.random.default_rng(12)
+    data = make_data(rng, 21, 4, 3, "float64", "labels")
+    orders = None if ordered else np.array([rng.permutation(21) for _ in range(3)])
+    results = []
+    for together in (True, False):
+        program = make_program((4, 7, 3), "float64", ("tanh", "linear"))
+        optimizer = optimizers.Adam(0.05)
+        state = optimizer.state = optimizer.new_state(program.layout)
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+        counted = (metrics.get("accuracy", loss=loss, outputs=3),)
+        trainer = engine(program).trainer(
+            Objective(loss, None, counted), optimizer.rule(), state, 8
+        )
+        rows, ends = optimizer.hyperparameters(0, 9), np.full((3, 2), np.nan)
+        if together:
+            assert trainer.train(data, orders, 8, 0, rows[:4], 60.0, ends) == 4
+            assert trainer.rows == 21 + 8
+            assert trainer.train(data, orders, 8, 4, rows[4:], 60.0, ends) == 5
+            assert trainer.train(data, orders, 8, 9, rows, 60.0, ends) == 0
+            assert trainer.rows == 3 * 21
+            assert not trainer.totals.any()
+        else:
+            for epoch in range(3):
+                trainer.reset()
+                order = None if ordered else orders[epoch]
+                trainer.train(data, order, 8, 0, rows[3 * epoch : 3 * epoch + 3], 60.0)
+                ends[epoch] = trainer.totals
+        results.append([ends, *(p.value.copy() for p in program.parameters)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def check_that_nothing_changes(engine, names, optimizer):
     """A training step raises ArithmeticError, and leaves all as it was."""
     program = make_program((4, 7, 1), "float64", names)

@@ -706,3 +706,90 @@ class TestTrainersThatAreKept:
         for size in (5, 20, 7):
             model.fit(x, y, batch_size=size, epochs=2, verbose=0)
         assert model.optimizer.iterations == 2 * (4 + 1 + 3)
+
+
+# Epochs that nobody follows are run several at a time
+
+
+class Follower(Callback):
+    """Does nothing, but has to be called when an epoch ends."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("most", [1, 45, 140, 10_000])
+def test_epochs_run_together_do_what_single_ones_do(engine, shuffle, most, monkeypatch):
+    monkeypatch.setattr("fastnn._training.AHEAD", most)
+    x, _ = data()
+    models = []
+    for callbacks in (None, [Follower()]):
+        models.append(classifier(engine=engine))
+        options = {"batch_size": 6, "verbose": 0, "shuffle": shuffle, "callbacks": callbacks}
+        models[-1].fit(x, labels(x), epochs=11, initial_epoch=2, **options)
+    together, single = models
+    assert together.history.epoch == single.history.epoch == list(range(2, 11))
+    assert together.history.history == single.history.history
+    assert together.optimizer.iterations == 9 * 4
+    for a, b in zip(together.get_weights(), single.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_epochs_run_together_when_the_budget_ends_at_each_step(engine, monkeypatch):
+    x, _ = data()
+    whole, stepwise = classifier(engine=engine), classifier(engine=engine)
+    set_random_seed(1)
+    whole.fit(x, labels(x), batch_size=6, epochs=5, verbose=0)
+    monkeypatch.setattr("fastnn._training.BUDGET", 0.0)
+    set_random_seed(1)
+    stepwise.fit(x, labels(x), batch_size=6, epochs=5, verbose=0)
+    assert whole.history.history == stepwise.history.history
+    for a, b in zip(whole.get_weights(), stepwise.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_subclass_of_history_hears_of_each_epoch_at_once():
+    class WeightHistory(fastnn.callbacks.History):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.history.setdefault("weights", []).append(self.model.get_weights()[0].item(0))
+
+    model, (x, y), recorder = linear_model(), data(), WeightHistory()
+    model.fit(x, y, epochs=5, verbose=0, callbacks=[recorder])
+    assert len(set(recorder.history["weights"])) == 5
+
+
+def test_a_fit_that_another_thread_stops_reports_what_it_saw():
+    model, (x, y) = linear_model(SGD(1e-6)), data(n=200)
+    timer = threading.Timer(0.2, lambda: setattr(model, "stop_training", True))
+    timer.start()
+    history = model.fit(x, y, batch_size=8, epochs=10_000_000, verbose=0)
+    ended, rest = divmod(model.optimizer.iterations, 25)
+    assert 0 < len(history.epoch) == ended + (rest > 0)
+    assert all(np.isfinite(history.history["loss"]))
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_an_error_among_epochs_run_together_leaves_the_finished_ones(engine):
+    class Fails(fastnn.regularizers.Regularizer):
+        calls = 0
+
+        def __call__(self, w):
+            self.calls += 1
+            if self.calls > 30:
+                raise ArithmeticError("no penalty today")
+            return 0.0
+
+        def gradient(self, w):
+            return np.zeros_like(w)
+
+    model, (x, y) = linear_model(kernel_regularizer=Fails()), data()
+    model = Sequential(model.layers, dtype="float64", engine=engine)
+    model.compile(SGD(0.1), "mse")
+    with pytest.raises(ArithmeticError, match="no penalty today"):
+        model.fit(x, y, batch_size=4, epochs=100, verbose=0)
+    assert model.history.epoch == list(range(model.optimizer.iterations // 5))
+    assert len(model.history.epoch) > 1

@@ -37,21 +37,22 @@ def interrupt_after(seconds):
     timer.start()
 
 
-# The second batch size makes one step of a good part of a second, to be left half way.
-@pytest.mark.parametrize("batch_size", [32, 30_000])
+# Epochs of few rows are run several at a time. The last batch size makes one step of a good part
+# of a second, to be left half way.
+@pytest.mark.parametrize(("rows", "batch_size"), [(300, 32), (60_000, 32), (60_000, 30_000)])
 @pytest.mark.parametrize("engine", ["native", "reference"])
-def test_ctrl_c_leaves_the_last_finished_step(engine, batch_size):
+def test_ctrl_c_leaves_the_last_finished_step(engine, rows, batch_size):
     rng = np.random.default_rng(0)
-    rows = 60_000
     x = rng.normal(size=(rows, 300)).astype(np.float32)
     y = rng.integers(0, 10, size=rows)
     model = make_model(engine)
     interrupt_after(0.3)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(x, y, batch_size=batch_size, epochs=200, verbose=0, shuffle=False)
+        model.fit(x, y, batch_size=batch_size, epochs=100_000, verbose=0, shuffle=False)
     steps = model.optimizer.iterations
     twin = make_model(engine)
-    whole, rest = divmod(steps * batch_size, rows)
+    whole, rest = divmod(steps, -(-rows // batch_size))
+    rest *= batch_size
     if whole:
         twin.fit(x, y, batch_size=batch_size, epochs=whole, verbose=0, shuffle=False)
     if rest:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._validation import whole_number
-from fastnn.callbacks import Callback, LambdaCallback
+from fastnn.callbacks import Callback
 from fastnn.layers import every_layer
 from fastnn.models import Sequential
 from fastnn.native.team import get_num_threads, use_threads
@@ -19,7 +19,7 @@ from fastnn.utils import generator, own_generator
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from fastnn.callbacks import History
+    from fastnn.callbacks import History, Logs
 
 _OF_EACH = ("validation_data", "callbacks", "class_weight", "sample_weight")
 """Options of `Sequential.fit` that may be given for each model."""
@@ -124,10 +124,11 @@ class _Stop:
         """Return a callback for one fit; raise if it should not begin any more."""
         if self._event.is_set():
             raise _TooLateError
-        self._callbacks.append(LambdaCallback(on_epoch_begin=lambda epoch, logs: self._heed()))
+        self._callbacks.append(_Heed(self))
         return self._callbacks[-1]
 
-    def _heed(self) -> None:
+    def heed(self) -> None:
+        """Stop the fits if it is time for that."""
         # A fit takes back what was said to its model before it began.
         if self._event.is_set():
             self._tell()
@@ -145,6 +146,19 @@ class _Stop:
             self._event.set()
             self._tell()
             raise
+
+
+class _Heed(Callback):
+    """Ends a fit which begins when others are stopped."""
+
+    patient = True
+
+    def __init__(self, stop: _Stop) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._stop.heed()
 
 
 def _checked_models(models: Sequence[Sequential]) -> list[Sequential]:

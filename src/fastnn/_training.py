@@ -2,7 +2,7 @@
 
 The steps themselves are run by the engine's trainer, many at a time. It comes back at least every
 `BUDGET` seconds, so that Ctrl-C is heard and progress shown, and after each step only where a
-callback asks for batches.
+callback asks for batches. Where nobody wants to hear of epochs as they end, it runs several.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from fastnn import losses, optimizers
 from fastnn._records import Record
 from fastnn._validation import check_memory, whole_number
+from fastnn.kernels import permutation
 from fastnn.native.team import get_num_threads
 from fastnn.program import (
     ActivationOp,
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 
 BUDGET = 0.05
 """Seconds that a trainer may run before it comes back."""
+
+AHEAD = 1 << 15
+"""Rows that epochs may have together which follow each other without a word from Python."""
 
 KEPT_BYTES = 1 << 20
 """Workspace up to which a trainer is kept for the next fit: making one takes 0.1 ms."""
@@ -270,6 +275,11 @@ def split(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
     return part(data, 0, at), part(data, at, count)
 
 
+def _random_order(count: int) -> np.ndarray:
+    """Return an order in which to visit `count` rows, from the generator that the user seeds."""
+    return permutation(count, generator().bit_generator.random_raw())
+
+
 # Loops
 
 
@@ -292,22 +302,85 @@ class Loop(Record):
         logs: Logs = {}
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
-        for epoch in range(plan.initial_epoch, plan.epochs):
-            self.callbacks.on_epoch_begin(epoch)
-            order = generator().permutation(len(data)) if plan.shuffle else None
-            self._reset()
-            run(optimizer, data, order, plan.batch_size)
-            logs = self.logs()
-            if validation is not None:
-                values = self.evaluate(validation, plan.batch_size)
-                logs |= {f"val_{name}": value for name, value in values.items()}
-            self.callbacks.on_epoch_end(epoch, logs)
+        ahead = self._epochs_ahead(data, plan) if validation is None else 1
+        for first in range(plan.initial_epoch, plan.epochs, ahead):
+            epochs = range(first, min(first + ahead, plan.epochs))
+            if ahead > 1:
+                logs = self._train_ahead(optimizer, data, epochs, plan)
+            else:
+                logs = self._train_epoch(optimizer, data, validation, first, plan)
             if self.model.stop_training:
                 break
         if plan.epochs > plan.initial_epoch:
             optimizer.finalize_variable_values(self.model.trainable_weights)
         self.callbacks.on_train_end(logs)
+
+    def _train_epoch(
+        self,
+        optimizer: Optimizer,
+        data: Dataset,
+        validation: Dataset | None,
+        epoch: int,
+        plan: Plan,
+    ) -> Logs:
+        """Run an epoch and its validation; return loss and metrics."""
+        self.callbacks.on_epoch_begin(epoch)
+        order = _random_order(len(data)) if plan.shuffle else None
+        self._reset()
+        run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
+        run(optimizer, data, order, plan.batch_size)
+        logs = self.logs()
+        if validation is not None:
+            values = self.evaluate(validation, plan.batch_size)
+            logs |= {f"val_{name}": value for name, value in values.items()}
+        self.callbacks.on_epoch_end(epoch, logs)
+        return logs
+
+    def _epochs_ahead(self, data: Dataset, plan: Plan) -> int:
+        """Return how many epochs the trainer may run before anyone has to hear of them."""
+        if not self.callbacks.patient or any(metric.kernel is None for metric in self.metrics):
+            return 1
+        return max(1, min(AHEAD // len(data), plan.epochs - plan.initial_epoch))
+
+    def _train_ahead(self, optimizer: Optimizer, data: Dataset, epochs: range, plan: Plan) -> Logs:
+        """Run some epochs, and tell of them when the budget is over; return what the last gave.
+
+        What Python does for an epoch takes as long as several steps of a small network.
+        """
+        orders = np.array([_random_order(len(data)) for _ in epochs]) if plan.shuffle else None
+        rows = optimizer.next_hyperparameters(len(epochs) * batches(data, plan.batch_size))
+        ends = np.empty((len(epochs), 1 + len(self.metrics)))
+        untold = deque(zip(epochs, ends, strict=True))
+        logs: Logs = {}
+        done = 0
+        self._reset()
+        self.callbacks.on_epoch_begin(epochs[0])
+        try:
+            while done < len(rows) and not self.model.stop_training:
+                left = data, orders, plan.batch_size, done, rows[done:], BUDGET, ends
+                done += self.trainer.train(*left)
+                logs = self._tell_ends(untold, len(data), len(epochs)) or logs
+        except BaseException:
+            self._tell_ends(untold, len(data), len(epochs))
+            raise
+        if seen := self.trainer.rows % len(data):
+            logs = self._logs_of(self.trainer.totals, seen)
+            self.callbacks.on_epoch_end(untold[0][0], logs)
+        return logs
+
+    def _tell_ends(self, untold: deque[tuple[int, np.ndarray]], count: int, epochs: int) -> Logs:
+        """Tell of those `epochs` of `count` rows each that have ended; return what the last gave.
+
+        Each leaves `untold` before: if the telling is interrupted, none is told of twice.
+        """
+        logs: Logs = {}
+        while len(untold) > epochs - self.trainer.rows // count:
+            epoch, totals = untold.popleft()
+            logs = self._logs_of(totals, count)
+            self.callbacks.on_epoch_end(epoch, logs)
+            if untold:
+                self.callbacks.on_epoch_begin(untold[0][0])
+        return logs
 
     def _train_by_time(
         self, optimizer: Optimizer, data: Dataset, order: np.ndarray | None, batch_size: int
@@ -377,7 +450,9 @@ class Loop(Record):
 
         If `quick`, leave out the metrics that have to be worked out from all of them.
         """
-        totals, rows = self.trainer.totals, self.trainer.rows
+        return self._logs_of(self.trainer.totals, self.trainer.rows, quick)
+
+    def _logs_of(self, totals: np.ndarray, rows: int, quick: bool = False) -> Logs:
         values: Logs = {"loss": float(totals[0]) / rows}
         for metric, total in zip(self.metrics, totals[1:], strict=True):
             if metric.kernel is not None:

@@ -199,6 +199,14 @@ class CallbackList(Callback):
         return self._any_defines("on_predict_batch_begin", "on_predict_batch_end")
 
     @property
+    def patient(self) -> bool:
+        """Whether all may be told of epochs later, when others have begun.
+
+        That is so for classes that say it of themselves: what a subclass of one does is not known.
+        """
+        return all(vars(type(callback)).get("patient", False) for callback in self.callbacks)
+
+    @property
     def progress(self) -> bool:
         """Whether a callback defines `on_progress`."""
         return self._any_defines("on_progress")
@@ -306,6 +314,8 @@ class History(Callback):
     >>> history.history
     {'loss': [0.7, 0.5]}
     """
+
+    patient = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -575,6 +575,10 @@ class Sequential(FastCall):
         An exception, that of Ctrl-C too, leaves the model at its last finished step and
         `history` with the finished epochs.
 
+        Without validation, and without callbacks or a progress bar (``verbose=0``), many epochs of
+        few samples are run in one go. They take a third of the time then where the network is
+        small, and do the same.
+
         The workspace is kept for the next fit: up to 1 MB by every model, up to 64 MB by the one
         that was fitted last.
         """

@@ -565,13 +565,14 @@ class Trainer(Protocol):
         first: int,
         hyperparameters: np.ndarray,
         budget: float,
+        ends: np.ndarray | None = None,
     ) -> int:
-        """Run training steps `first`, `first` + 1, ... of an epoch; return how many.
+        """Run training steps `first`, `first` + 1, ... of an epoch or several; return how many.
 
         Parameters
         ----------
         data : Dataset
-        order : ndarray of intp, shape (n,), optional
+        order : ndarray of int64, shape (n,) or (epochs, n), optional
             Row numbers in the order of visiting; None for 0, 1, ..., n - 1.
         batch_size : int
             Step s takes entries s * batch_size to (s + 1) * batch_size of `order`, the last
@@ -581,6 +582,9 @@ class Trainer(Protocol):
             A row for each step; at most so many steps are run.
         budget : float
             Seconds after which no further step is begun.
+        ends : ndarray of float64, shape (epochs, 1 + number of metrics), optional
+            Steps are those of so many epochs, one after the other. With the last step of each,
+            `totals` move into its row and begin again at zero; `rows` counts on.
 
         Each finished step adds 1 to the optimizer state's `iterations`. An exception raised by
         a signal handler leaves parameters and state at the last finished step.

@@ -564,14 +564,17 @@ cdef class Trainer:
 
     # Runs of steps
 
-    def train(self, data, np.ndarray order, batch_size, first, np.ndarray hyperparameters, budget):
+    def train(self, data, np.ndarray order, batch_size, first, np.ndarray hyperparameters, budget,
+              np.ndarray ends=None):
         """Run training steps; see `fastnn.program.Trainer.train`."""
-        cdef int64_t step = 0, steps = len(hyperparameters), rows = len(data), row
-        cdef int64_t size = batch_size, start = first
+        cdef int64_t step = 0, steps = len(hyperparameters), rows = len(data), row, epoch
+        cdef int64_t size = batch_size, start = first, of_epoch = (rows + size - 1) // size
+        cdef int64_t last = of_epoch if ends is None else of_epoch * len(ends)
         cdef int64_t iteration = self.state.iterations
         cdef Py_ssize_t width = len(self.rule.hyperparameters)
         cdef const double *hyper = self._rows_of(hyperparameters)
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
+        cdef double *sums = NULL if ends is None else <double *>address(ends)
         cdef Batch batch = self._batch(data)
         cdef double work = self.row_flops * size
         cdef double now = seconds()
@@ -581,13 +584,17 @@ cdef class Trainer:
         self.pace.begin(now)
         try:
             with nogil:
-                while step < steps and (start + step) * size < rows:
+                while step < steps and start + step < last:
                     keep_alone(paced and self.pace.alone)
                     wake_team(work)
-                    row = (start + step) * size
+                    epoch = (start + step) // of_epoch
+                    row = (start + step - epoch * of_epoch) * size
                     batch.whole = min(size, rows - row)
-                    self._step(&batch, visits, row, iteration + step, hyper + step * width)
+                    self._step(&batch, NULL if visits == NULL else visits + epoch * rows, row,
+                               iteration + step, hyper + step * width)
                     step += 1
+                    if sums != NULL and row + batch.whole == rows:
+                        self._end_epoch(sums + epoch * (1 + self.metric_count))
                     now = seconds()
                     if paced:
                         self.pace.end_step(now)
@@ -733,6 +740,12 @@ cdef class Trainer:
         for i in range(1 + self.metric_count):
             totals[i] += self.sums[i]
         self.rows += batch.whole
+
+    cdef void _end_epoch(self, double *sums) noexcept nogil:
+        """Move the totals to `sums`."""
+        cdef size_t size = (1 + self.metric_count) * sizeof(double)
+        memcpy(sums, np.PyArray_DATA(self.totals), size)
+        memset(np.PyArray_DATA(self.totals), 0, size)
 
     # Forward
 

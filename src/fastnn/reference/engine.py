@@ -136,6 +136,14 @@ class Trace:
     gradients: Gradients
 
 
+def _batch(data: Dataset, order: np.ndarray | None, batch_size: int, step: int) -> Dataset:
+    """Return the rows of step `step`."""
+    entries = slice(step * batch_size, (step + 1) * batch_size)
+    rows = entries if order is None else order[entries]
+    weights = None if data.weights is None else data.weights[rows]
+    return Dataset(data.x[rows], data.y[rows], weights)
+
+
 class ReferenceTrainer:
     """Runs training and evaluation steps in NumPy; see `fastnn.program.Trainer`."""
 
@@ -175,18 +183,25 @@ class ReferenceTrainer:
         first: int,
         hyperparameters: np.ndarray,
         budget: float,
+        ends: np.ndarray | None = None,
     ) -> int:
-        """Run training steps `first`, `first` + 1, ... of an epoch; return how many.
+        """Run training steps `first`, `first` + 1, ... of an epoch or several; return how many.
 
         One step is run however small the `budget`.
         """
         deadline = time.perf_counter() + budget
-        batches = self._batches(data, order, batch_size, first)
+        steps = self._steps(data, batch_size)
+        epochs = 1 if ends is None else len(ends)
         done = 0
-        # The batches come second: zip must not draw one for which there is no row of values.
-        for values, batch in zip(hyperparameters.tolist(), batches, strict=False):
+        for number, values in zip(
+            range(first, epochs * steps), hyperparameters.tolist(), strict=False
+        ):
+            epoch, step = divmod(number, steps)
+            visits = order if ends is None or order is None else order[epoch]
             with self._rolled_back_on_error():
-                self._train_step(batch, values)
+                self._train_step(_batch(data, visits, batch_size, step), values)
+                if ends is not None and step == steps - 1:
+                    ends[epoch], self.totals[...] = self.totals, 0.0
             done += 1
             if time.perf_counter() >= deadline:
                 break
@@ -199,7 +214,8 @@ class ReferenceTrainer:
         """
         deadline = time.perf_counter() + budget
         done = 0
-        for batch in self._batches(data, None, batch_size, first):
+        for step in range(first, self._steps(data, batch_size)):
+            batch = _batch(data, None, batch_size, step)
             records = run_forward(self.program.ops, batch.x)
             self._count(batch, records)
             done += 1
@@ -236,20 +252,14 @@ class ReferenceTrainer:
     def _step_forward(self, batch: Dataset) -> list[Record]:
         return run_forward(self.program.ops, batch.x, step=self.state.iterations)
 
-    def _batches(
-        self, data: Dataset, order: np.ndarray | None, batch_size: int, first: int
-    ) -> Iterator[Dataset]:
-        """Yield the batches of an epoch from number `first` on."""
+    def _steps(self, data: Dataset, batch_size: int) -> int:
+        """Return the number of batches of `data`; check that there is room for one."""
         if not 1 <= batch_size <= self.capacity:
             raise ValueError(
                 f"batch_size must lie in [1, {self.capacity}], the capacity of this trainer, "
                 f"got {batch_size}; make a trainer with a larger capacity"
             )
-        for start in range(first * batch_size, len(data), batch_size):
-            entries = slice(start, start + batch_size)
-            rows = entries if order is None else order[entries]
-            weights = None if data.weights is None else data.weights[rows]
-            yield Dataset(data.x[rows], data.y[rows], weights)
+        return -(-len(data) // batch_size)
 
     def _train_step(self, batch: Dataset, values: Sequence[float]) -> None:
         records = self._step_forward(batch)
