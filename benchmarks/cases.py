@@ -8,6 +8,9 @@ from typing import Any
 
 from contenders import LAYER_CLASSES, PREDICTING, TRAINING
 from networks import (
+    FIT_BATCH,
+    FIT_EPOCHS,
+    FITTED,
     PREDICTED,
     PREDICTED_BATCHES,
     TRAINED,
@@ -188,6 +191,12 @@ def _train() -> Iterator[Case]:
             yield Case("train", name, (sizes, batch_size), (*TRAINING, "peak"), flops)
 
 
+def _fit() -> Iterator[Case]:
+    for sizes, rows in FITTED:
+        name = f"{case_name(sizes, FIT_BATCH)}, {rows:,} rows"
+        yield Case("fit", name, (sizes, rows, FIT_BATCH, FIT_EPOCHS), TRAINING)
+
+
 def _layers(kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     """Yield kinds and widths; those of an embedding follow from its table."""
     for kind in kinds:
@@ -223,6 +232,7 @@ _MAKERS = {
     "predict": _predict,
     "predict method": _predict_method,
     "train": _train,
+    "fit": _fit,
 }
 TASKS = tuple(_MAKERS)
 FOR_ONE_THREAD = ("kernels", "bandwidth")  # what fastnn's threads do not reach

@@ -29,6 +29,7 @@ MAKERS = {
     "predict": whole_networks.predict,
     "predict method": whole_networks.predict_method,
     "train": whole_networks.train,
+    "fit": whole_networks.fit,
 }
 
 

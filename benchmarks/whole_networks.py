@@ -47,14 +47,27 @@ def _prediction(
 
 def train(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
     """Return the job of one epoch of training in batches of `batch_size` rows."""
-    weights = initial_weights(sizes)
     steps = steps_in_epoch(sizes, batch_size)
     x, y = samples(sizes, steps * batch_size)
+    network = _trainable(contender, sizes, batch_size)
+    return PythonJob(lambda: network.train(x, y, batch_size), steps)
+
+
+def fit(contender: str, sizes: Sequence[int], rows: int, batch_size: int, epochs: int) -> PythonJob:
+    """Return the job of a fit, measured by the epoch."""
+    x, y = samples(sizes, rows)
+    network = _trainable(contender, sizes, batch_size)
+    return PythonJob(lambda: network.fit(x, y, batch_size, epochs), epochs)
+
+
+def _trainable(contender: str, sizes: Sequence[int], batch_size: int) -> Contender:
+    """Return a network that trains rightly."""
+    weights = initial_weights(sizes)
+    x, y = samples(sizes, batch_size)
     network = contenders.load(contender)(weights)
     name = f"{contender}, training of {network_name(sizes)} with batches of {batch_size}"
-    error = _training_error(network, weights, x[:batch_size], y[:batch_size])
-    check(name, error, TRAINING_TOLERANCE)
-    return PythonJob(lambda: network.train(x, y, batch_size), steps)
+    check(name, _training_error(network, weights, x, y), TRAINING_TOLERANCE)
+    return network
 
 
 def _training_error(network: Contender, weights: Weights, x: np.ndarray, y: np.ndarray) -> float:

@@ -34,7 +34,10 @@ class FastnnNetwork(Contender):
         return self.model.predict(x, verbose=0)
 
     def train(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
-        self.model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
+        self.fit(x, y, batch_size, 1)
+
+    def fit(self, x: np.ndarray, y: np.ndarray, batch_size: int, epochs: int) -> None:
+        self.model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0)
 
     def weights(self) -> Weights:
         return self.model.get_weights()

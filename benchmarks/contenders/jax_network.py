@@ -11,7 +11,7 @@ from contenders.protocol import Contender
 
 
 class JaxNetwork(Contender):
-    """JAX, compiled by XLA; an epoch is one compiled loop (`lax.scan`)."""
+    """JAX, compiled by XLA; epochs are one compiled loop (`lax.scan`)."""
 
     module = "jax"
 
@@ -71,7 +71,11 @@ class JaxNetwork(Contender):
         return self.data
 
     def train(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
-        batches = self.generator.permutation(len(x)).astype(np.int32).reshape(-1, batch_size)
+        self.fit(x, y, batch_size, 1)
+
+    def fit(self, x: np.ndarray, y: np.ndarray, batch_size: int, epochs: int) -> None:
+        orders = [self.generator.permutation(len(x)) for _ in range(epochs)]
+        batches = np.concatenate(orders).astype(np.int32).reshape(-1, batch_size)
         t = np.arange(self.step + 1, self.step + 1 + len(batches))
         rates = LEARNING_RATE * np.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
         self.state = self.compiled_epoch(

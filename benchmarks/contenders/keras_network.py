@@ -48,12 +48,15 @@ class KerasNetwork(Contender):
         return lambda x: concrete(tensorflow.constant(x)).numpy()
 
     def train(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
+        self.fit(x, y, batch_size, 1)
+
+    def fit(self, x: np.ndarray, y: np.ndarray, batch_size: int, epochs: int) -> None:
         if self.steps != len(x) // batch_size:
             self.steps = len(x) // batch_size
             adam = self.keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
             loss = "sparse_categorical_crossentropy"
             self.model.compile(adam, loss, steps_per_execution=self.steps)
-        self.model.fit(x, y, batch_size=batch_size, verbose=0)
+        self.model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0)
 
     def weights(self) -> Weights:
         return self.model.get_weights()

@@ -31,6 +31,11 @@ class Contender(Protocol):
     def train(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
         """Run one epoch over shuffled rows."""
 
+    def fit(self, x: np.ndarray, y: np.ndarray, batch_size: int, epochs: int) -> None:
+        """Run several epochs."""
+        for _ in range(epochs):
+            self.train(x, y, batch_size)
+
     def weights(self) -> Weights:
         """Return kernels and biases as they are now."""
 
