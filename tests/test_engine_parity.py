@@ -575,6 +575,34 @@ def test_an_error_in_a_step_written_in_python_leaves_the_last_finished_one(engin
     check_that_nothing_changes(engine, ("tanh", "linear"), optimizer)
 
 
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("width", [63, 64, 65, 130])
+@pytest.mark.parametrize(
+    ("loss", "kind", "names"),
+    [
+        ("mean_squared_error", "real", ("mean_absolute_error", "mean_squared_error")),
+        ("binary_crossentropy", "binary", ("binary_accuracy",)),
+        ("categorical_crossentropy", "binary", ("categorical_accuracy",)),
+        ("categorical_crossentropy", "binary", ("auc",)),  # which needs them as an array
+        ("cosine_similarity", "real", ()),
+    ],
+)
+def test_long_targets_in_any_order(isa, dtype, width, loss, kind, names):
+    last = {"real": "linear", "binary": "sigmoid"}[kind]
+    data = make_data(np.random.default_rng(14), 700, 6, width, dtype, kind)
+    assert_same_training(
+        dtype,
+        lambda: make_program((6, 5, width), dtype, ("tanh", last)),
+        data,
+        losses.get(loss),
+        None,
+        optimizers.SGD(0.01),
+        batch_size=600,
+        ordered=False,
+        names=names,
+    )
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("ordered", [True, False])
 def test_epochs_of_one_call_are_those_of_several(engine, ordered):

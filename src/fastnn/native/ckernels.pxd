@@ -136,6 +136,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t predictions_row
         const void *targets
         int64_t targets_row
+        const int64_t *order
         const int32_t *labels
         const void *weights
         double scale
@@ -153,6 +154,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t predictions_row
         const void *targets
         int64_t targets_row
+        const int64_t *order
         const int32_t *labels
         void *values
 

@@ -740,6 +740,7 @@ cdef int _loss(
     args.predictions, args.predictions_row = &predictions[0, 0], args.columns
     args.targets = NULL if targets is None else &targets[0, 0]
     args.targets_row = 0 if targets is None else targets.shape[1]
+    args.order = NULL
     args.labels = NULL if labels is None else &labels[0]
     args.weights = NULL if weights is None else &weights[0]
     args.scale = 1.0
@@ -797,6 +798,7 @@ cdef int _metric_values(
     args.predictions, args.predictions_row = &predictions[0, 0], args.columns
     args.targets = NULL if targets is None else &targets[0, 0]
     args.targets_row = args.columns
+    args.order = NULL
     args.labels = NULL if labels is None else &labels[0]
     args.values = &values[0]
     with nogil:

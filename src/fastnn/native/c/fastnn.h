@@ -174,6 +174,7 @@ typedef struct {
     int64_t predictions_row;
     const void *targets;   /* rows x columns, half of them for FNN_GAUSSIAN_NLL */
     int64_t targets_row;
+    const int64_t *order;  /* which row of the targets belongs to each, or NULL: the same */
     const int32_t *labels; /* instead of targets, for the sparse kind */
     const void *weights;   /* per row, or NULL for 1 */
     double scale;          /* factor of every gradient */
@@ -193,6 +194,7 @@ typedef struct {
     int64_t predictions_row;
     const void *targets;
     int64_t targets_row;
+    const int64_t *order; /* as above */
     const int32_t *labels;
     void *values; /* per row, or NULL */
 } fnn_metric_args;

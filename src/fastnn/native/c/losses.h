@@ -430,12 +430,28 @@ INLINE REAL FN(row_value)(fnn_loss kind, int linked, const FN(loss_row) *r) {
     }
 }
 
+/* The targets of row i in some order. Such rows lie scattered over memory: the next one is asked for,
+ * to be there in time. */
+static __attribute__((noinline)) const REAL *FN(ordered_row)(
+    const REAL *targets, int64_t row, const int64_t *order, int64_t i, int64_t rows) {
+    if (i + 1 < rows)
+        FN(ask_for)((const char *)(targets + order[i + 1] * row), row * (int64_t)sizeof(REAL));
+    return targets + order[i] * row;
+}
+
+/* The targets of row i, or NULL where there are labels. */
+INLINE const REAL *FN(target_row)(const void *targets, int64_t row, const int64_t *order,
+                                  int64_t i, int64_t rows) {
+    if (order) return FN(ordered_row)(targets, row, order, i, rows);
+    return targets ? (const REAL *)targets + i * row : NULL;
+}
+
 /* Row i of the arguments; the first members are set already. */
 INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) *r) {
     const REAL weight = args->weights ? ((const REAL *)args->weights)[i] : 1;
     r->factor = (REAL)args->scale * weight;
     r->p = (const REAL *)args->predictions + i * args->predictions_row;
-    r->t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
+    r->t = FN(target_row)(args->targets, args->targets_row, args->order, i, args->rows);
     r->readable = args->predictions_row;
     r->storable = args->gradient_row;
     r->label = args->labels ? args->labels[i] : 0;
@@ -546,7 +562,7 @@ INLINE int64_t FN(argmax)(const REAL *x, int64_t columns) {
 /* Sum over the columns of one row, or for the categorical kinds 1 or 0. */
 INLINE double FN(metric_row)(const fnn_metric_args *args, int64_t i) {
     const REAL *p = (const REAL *)args->predictions + i * args->predictions_row;
-    const REAL *t = args->targets ? (const REAL *)args->targets + i * args->targets_row : NULL;
+    const REAL *t = FN(target_row)(args->targets, args->targets_row, args->order, i, args->rows);
     const int64_t columns = args->columns;
     double sum = 0;
     switch (args->kind) {

@@ -496,7 +496,10 @@ static double loss_of_rows(const sum_args *s, int64_t first, int64_t count) {
     fnn_loss_args part = *s->loss;
     part.rows = count;
     part.predictions = from(t, part.predictions, first * part.predictions_row);
-    part.targets = from(t, part.targets, first * part.targets_row);
+    if (part.order)
+        part.order += first;
+    else
+        part.targets = from(t, part.targets, first * part.targets_row);
     part.labels = part.labels ? part.labels + first : NULL;
     part.weights = from(t, part.weights, first);
     part.gradient = into(t, part.gradient, first * part.gradient_row);
@@ -510,7 +513,10 @@ static double metric_of_rows(const sum_args *s, int64_t first, int64_t count) {
     fnn_metric_args part = *s->metric;
     part.rows = count;
     part.predictions = from(t, part.predictions, first * part.predictions_row);
-    part.targets = from(t, part.targets, first * part.targets_row);
+    if (part.order)
+        part.order += first;
+    else
+        part.targets = from(t, part.targets, first * part.targets_row);
     part.labels = part.labels ? part.labels + first : NULL;
     part.values = into(t, part.values, first);
     return t->metric(&part);
