@@ -32,6 +32,15 @@ class Record:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields = self._fields
+        if len(values) == len(fields) and not named:
+            vars(self).update(zip(fields, values, strict=True))
+        else:
+            vars(self).update(self._matched(values, named))
+        self.__post_init__()
+
+    def _matched(self, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+        """Return values by the names of fields; check that all are there that have no default."""
+        fields = self._fields
         given = dict(zip(fields, values, strict=False)) | named
         missing = [name for name in fields if name not in given and not hasattr(self, name)]
         if missing or len(values) > len(fields) or not given.keys() <= set(fields):
@@ -39,8 +48,7 @@ class Record:
                 f"{type(self).__name__} takes {', '.join(fields)}, got {len(values)} values and "
                 f"{', '.join(named) or 'no names'}"
             )
-        vars(self).update(given)
-        self.__post_init__()
+        return given
 
     def __post_init__(self) -> None:
         """Check the fields."""

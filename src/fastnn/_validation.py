@@ -56,6 +56,8 @@ def whole_number(value: Any, what: str, minimum: int = 1) -> int:
     ValueError
         If it is not an integer type, or too small.
     """
+    if type(value) is int and value >= minimum:
+        return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.number):
         raise TypeError(f"{what} must be a whole number, got {value!r} ({type(value).__name__})")
     if not isinstance(value, numbers.Integral):
@@ -112,9 +114,10 @@ def float_array(values: ArrayLike, dtype: np.dtype, what: str, finite: bool = Tr
     ValueError
         If `finite` is asked for and a value is not, in `dtype`.
     """
-    given = numeric_array(values, what)
-    with np.errstate(over="ignore"):
-        array = np.require(given, dtype=dtype, requirements=["C", "A"])
+    array = given = numeric_array(values, what)
+    if given.dtype != dtype or not given.flags.c_contiguous or not given.flags.aligned:
+        with np.errstate(over="ignore"):
+            array = np.require(given, dtype=dtype, requirements=["C", "A"])
     if finite:
         _check_finite(array, given, what)
     return array
