@@ -151,7 +151,7 @@ class _Stop:
 class _Heed(Callback):
     """Ends a fit which begins when others are stopped."""
 
-    patient = True
+    _patient = True
 
     def __init__(self, stop: _Stop) -> None:
         super().__init__()

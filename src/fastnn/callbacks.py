@@ -204,7 +204,7 @@ class CallbackList(Callback):
 
         That is so for classes that say it of themselves: what a subclass of one does is not known.
         """
-        return all(vars(type(callback)).get("patient", False) for callback in self.callbacks)
+        return all(vars(type(callback)).get("_patient", False) for callback in self.callbacks)
 
     @property
     def progress(self) -> bool:
@@ -315,7 +315,7 @@ class History(Callback):
     {'loss': [0.7, 0.5]}
     """
 
-    patient = True
+    _patient = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ WORD = 2**64 - 1
 def permutation(n: int, seed: int) -> np.ndarray:
     """Return the numbers from 0 to n - 1 in a random order that depends on `seed` alone.
 
-    All orders are equally likely but for one part in 2^32.
+    Each of the choices that it is made of is even but for one part in 2^32.
 
     Parameters
     ----------

@@ -1,10 +1,11 @@
-/* A random order, a function of its length and a seed.
+/* A random order, a function of its length and a seed: Fisher and Yates' method, inside-out, as in
+ * Knuth, "The art of computer programming", 3.4.2.
  *
  * Words are those of SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
- * generators" (2014). Of every word and a bound the upper 64 bits of their product are a number below
- * the bound: Lemire, "Fast random integer generation in an interval" (2019); without his rejection,
- * for of 2^32 elements none is favoured by more than one in 2^32. The order is built up
- * inside-out: Fisher and Yates' method as in Knuth, "The art of computer programming" 3.4.2. */
+ * generators" (2014). Of a word times a bound the upper 64 bits are a number below the bound:
+ * Lemire, "Fast random integer generation in an interval" (2019). He rejects some words to be
+ * exactly even; without that no number is favoured by more than one part in 2^32, for bounds of up
+ * to 32 bits. */
 #ifndef FASTNN_SHUFFLE_H
 #define FASTNN_SHUFFLE_H
 
