@@ -47,7 +47,8 @@
 #define MOST_CREDIT 0.02
 #define REST_SECONDS 0.005
 #define LONGEST_REST 0.64
-#define CALM 10 /* lengths of the last rest after which one counts as the first again */
+#define CALM 10 /* lengths of the last rest after which one counts as the first again, */
+#define WORTH 0.005 /* and seconds saved in between */
 
 static struct {
     atomic_int threads;           /* bound of the process */
@@ -64,7 +65,8 @@ static struct {
     atomic_int sleepers;
     _Atomic double rest_until;
     double rest;                  /* length of the last rest */
-    double balance;               /* seconds saved */
+    double balance;               /* seconds saved, */
+    double most;                  /* and the most since the last rest */
 } team = {
     .threads = 1,
     .busy = ATOMIC_FLAG_INIT,
@@ -191,8 +193,10 @@ static double await_others(void) {
 
 static void take_rest(void) {
     const double now = seconds(), calm = now - atomic_load(&team.rest_until);
-    team.rest = calm > CALM * team.rest ? REST_SECONDS : 2 * team.rest;
+    const int worth = calm > CALM * team.rest || team.most > WORTH;
+    team.rest = worth ? REST_SECONDS : 2 * team.rest;
     if (team.rest > LONGEST_REST) team.rest = LONGEST_REST;
+    team.balance = team.most = 0;
     atomic_store(&team.rest_until, now + team.rest);
 }
 
@@ -223,9 +227,8 @@ static void settle(int64_t tasks, int64_t own, double worked, double waited) {
     if (own == 0) return; /* nothing to compare with; others were quick */
     team.balance += worked * (double)(tasks - own) / (double)own - waited;
     if (team.balance > MOST_CREDIT) team.balance = MOST_CREDIT;
-    if (team.balance > -MOST_DEBT) return;
-    team.balance = 0;
-    take_rest();
+    if (team.balance > team.most) team.most = team.balance;
+    if (team.balance < -MOST_DEBT) take_rest();
 }
 
 static void run_region(int64_t tasks, fnn_task run, void *context) {
