@@ -751,6 +751,35 @@ def test_epochs_run_together_when_the_budget_ends_at_each_step(engine, monkeypat
         np.testing.assert_array_equal(a, b)
 
 
+class Slows(fastnn.optimizers.Optimizer):
+    """Takes smaller steps with time, of its own accord."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        variable -= learning_rate * gradient
+        self.learning_rate = 0.9 * self.learning_rate
+
+
+class SlowsByEpoch(fastnn.schedules.LearningRateSchedule):
+    """Looks at what the model has learned so far."""
+
+    model = None
+
+    def __call__(self, step):
+        return 0.1 / (1 + len(self.model.history.epoch))
+
+
+@pytest.mark.parametrize("make", [lambda: Slows(0.1), lambda: SGD(SlowsByEpoch())])
+def test_rates_that_python_decides_on_are_asked_for_as_epochs_begin(make, monkeypatch):
+    (x, y), models = data(), []
+    for callbacks in (None, [Follower()]):
+        set_random_seed(0)
+        models.append(linear_model(make()))
+        monkeypatch.setattr(SlowsByEpoch, "model", models[-1])
+        models[-1].fit(x, y, batch_size=5, epochs=6, verbose=0, callbacks=callbacks)
+    together, single = models
+    assert together.history.history == single.history.history
+
+
 def test_a_subclass_of_history_hears_of_each_epoch_at_once():
     class WeightHistory(fastnn.callbacks.History):
         def on_epoch_end(self, epoch, logs=None):

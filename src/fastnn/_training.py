@@ -302,7 +302,8 @@ class Loop(Record):
         logs: Logs = {}
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        ahead = self._epochs_ahead(data, plan) if validation is None else 1
+        waiting = validation is None and optimizer.steady
+        ahead = self._epochs_ahead(data, plan) if waiting else 1
         for first in range(plan.initial_epoch, plan.epochs, ahead):
             epochs = range(first, min(first + ahead, plan.epochs))
             if ahead > 1:

@@ -576,7 +576,8 @@ class Sequential(FastCall):
         `history` with the finished epochs.
 
         Without validation, and without callbacks or a progress bar (``verbose=0``), many epochs of
-        few samples are run in one go, with the same results: that saves what Python does for each.
+        few samples are run in one go at a constant learning rate, with the same results: that saves
+        what Python does for each.
 
         The workspace is kept for the next fit: up to 1 MB by every model, up to 64 MB by the one
         that was fitted last.

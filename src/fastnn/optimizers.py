@@ -266,6 +266,11 @@ class Optimizer(Configurable):
         """Whether the step is the user's own. That of a subclass goes before a kernel."""
         return type(self).update_step is not Optimizer.update_step
 
+    @property
+    def steady(self) -> bool:
+        """Whether nothing that is written in Python has a say in the steps to come."""
+        return not self._own_step and not isinstance(self._learning_rate, LearningRateSchedule)
+
     def rule(self) -> UpdateRule:
         """Return the optimizer as the engines see it.
 
