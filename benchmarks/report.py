@@ -8,6 +8,7 @@ from typing import Any
 
 import machine as machines
 import readme
+from networks import FIT_EPOCHS
 from results import Result
 
 TITLES = {
@@ -29,7 +30,7 @@ TITLES = {
     "predict": "Prediction with a whole network, NumPy array in and out",
     "predict method": "fastnn's method `predict`, which works in batches, and the others' fastest",
     "train": "Training step (shuffled epoch divided by its steps: forward, backward, Adam)",
-    "fit": "Epoch of a fit of 20 over few rows (shuffled; forward, backward, Adam)",
+    "fit": f"Epoch of a fit of {FIT_EPOCHS} over few rows (shuffled; forward, backward, Adam)",
 }
 
 RATIOS_TO = dict.fromkeys(("layer forward", "layer training"), ("NumPy", "PyTorch"))
