@@ -302,8 +302,7 @@ class Loop(Record):
         logs: Logs = {}
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        waiting = validation is None and optimizer.steady
-        ahead = self._epochs_ahead(data, plan) if waiting else 1
+        ahead = self._epochs_ahead(optimizer, data, validation, plan)
         for first in range(plan.initial_epoch, plan.epochs, ahead):
             epochs = range(first, min(first + ahead, plan.epochs))
             if ahead > 1:
@@ -337,9 +336,16 @@ class Loop(Record):
         self.callbacks.on_epoch_end(epoch, logs)
         return logs
 
-    def _epochs_ahead(self, data: Dataset, plan: Plan) -> int:
-        """Return how many epochs the trainer may run before anyone has to hear of them."""
-        if not self.callbacks.patient or any(metric.kernel is None for metric in self.metrics):
+    def _epochs_ahead(
+        self, optimizer: Optimizer, data: Dataset, validation: Dataset | None, plan: Plan
+    ) -> int:
+        """Return how many epochs the trainer may run before anything in Python has to see them."""
+        if (
+            validation is not None
+            or not optimizer.steady
+            or not self.callbacks.patient
+            or any(metric.kernel is None for metric in self.metrics)
+        ):
             return 1
         return max(1, min(AHEAD // len(data), plan.epochs - plan.initial_epoch))
 
