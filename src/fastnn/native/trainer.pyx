@@ -67,8 +67,8 @@ cdef extern from "c/subnormals.h" nogil:
 cdef enum:
     CACHE_LINE = 64            # bytes
 
-    # Rows of targets from which on the loss reads them where they are: copying them into the order
-    # of the batch took a quarter of a step of 4-1024 at batch 128.
+    # Rows of targets from which on the loss reads them where they are. It reads them once; copying
+    # them into the order of the batch first is a pass more.
     LONG_TARGETS = 256         # bytes
 
     # The gradient of a large kernel goes to memory and comes back for the update. Taken part by

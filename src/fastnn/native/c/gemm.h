@@ -104,8 +104,8 @@ INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, const REAL *asked
  * Of `plain` rows beside packed panels the compiler knows the steps, and spares additions to
  * addresses, which keep the multipliers from work: 213 against 200 GFLOP/s at 32 x 784 x 256.
  *
- * A single chain takes the second loop alone: from inside a loop of one turn Clang 14 keeps the sums in
- * memory, at 0.37 of the speed. */
+ * A single chain takes the second loop alone: inside a loop of one turn Clang 14 keeps the sums in
+ * memory. */
 INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], const int rows,
                            const int vectors, const int chains, const int prefetching,
                            const int plain) {

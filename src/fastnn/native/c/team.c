@@ -16,13 +16,13 @@
  * milliseconds. So an account is kept of the time that regions save against doing all of their
  * tasks on the caller, as far as its own tell. When it is in debt by MOST_DEBT the team rests, so
  * that regions run on their caller alone: for REST_SECONDS, twice as long if that comes again soon
- * after, up to LONGEST_REST. What was saved long ago does not count; but the host of a virtual
- * machine may take a processor away for ten milliseconds several times a second, and MOST_CREDIT
- * covers that: a training step of 784-1024-1024-10 with 1024 rows took 44 ms there, and 77 ms with a
- * hundredth of the credit, for then the team rested most of the time. It rests too when a second
- * thread comes with a region of its own while one is under way, for then the processors are taken
- * already. What regions do not show, that one core reads slowly what another has written or is
- * slowed down from outside, training finds out from whole steps: see Pace in team.pyx. */
+ * after and no more than WORTH was saved in between, up to LONGEST_REST. What was saved long ago does
+ * not count; but the host of a virtual machine may take a processor away for ten milliseconds
+ * several times a second. MOST_CREDIT covers that: with much less the team rested most of the time
+ * there. It rests too when a second thread comes with a region of its own while one is under way,
+ * for then the processors are taken already. What regions do not show, that one core reads slowly
+ * what another has written or is slowed down from outside, training finds out from whole steps: see
+ * Pace in team.pyx. */
 
 #define _GNU_SOURCE
 
@@ -47,8 +47,8 @@
 #define MOST_CREDIT 0.02
 #define REST_SECONDS 0.005
 #define LONGEST_REST 0.64
-#define CALM 10 /* lengths of the last rest after which one counts as the first again, */
-#define WORTH 0.005 /* and seconds saved in between */
+#define CALM 10     /* lengths of the last rest after which one counts as the first again, */
+#define WORTH 0.005 /* or seconds that have been saved since */
 
 static struct {
     atomic_int threads;           /* bound of the process */
@@ -193,8 +193,8 @@ static double await_others(void) {
 
 static void take_rest(void) {
     const double now = seconds(), calm = now - atomic_load(&team.rest_until);
-    const int worth = calm > CALM * team.rest || team.most > WORTH;
-    team.rest = worth ? REST_SECONDS : 2 * team.rest;
+    const int anew = calm > CALM * team.rest || team.most > WORTH;
+    team.rest = anew ? REST_SECONDS : 2 * team.rest;
     if (team.rest > LONGEST_REST) team.rest = LONGEST_REST;
     team.balance = team.most = 0;
     atomic_store(&team.rest_until, now + team.rest);
