@@ -16,7 +16,7 @@ STANDARD = ["-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 FOR_SPEED = ["-O2", "-ftree-vectorize", *STANDARD]
 # The micro-kernels call nothing that could raise: no tables for the unwinding of their stack.
 MICRO_KERNELS = [*FOR_SPEED, "-fno-asynchronous-unwind-tables"]
-# For modules in which next to no time is spent.
+# For modules that call kernels and spend next to no time themselves.
 FOR_SIZE = ["-Os", *STANDARD]
 
 # Cython drops `const` here and there. GCC and Clang have different names for it, and Clang warns of
@@ -82,7 +82,8 @@ setup(
             extension("orthogonal", optimise=FOR_SIZE),
             extension("kernels"),
             extension("ops", optimise=FOR_SIZE),
-            extension("trainer"),
+            extension("passes", optimise=FOR_SIZE),
+            extension("trainer", optimise=FOR_SIZE),
             extension("engine"),
         ],
         compiler_directives={
