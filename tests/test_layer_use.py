@@ -520,6 +520,33 @@ def test_activity_regularizer_is_the_layer_of_that_name():
     assert results[0][-1][0] > results[2][-1][0]
 
 
+class FourthPower(Loss):
+    """A loss that the native engine has to call."""
+
+    kernel = None
+
+    def forward(self, y_true, y_pred):
+        return np.mean((y_pred - y_true) ** 4, axis=-1)
+
+    def backward(self, y_true, y_pred):
+        return 4 * (y_pred - y_true) ** 3 / y_pred.shape[1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_penalties_add_to_losses_of_the_users_own(engine):
+    losses = []
+    for factor in (0.0, 0.5):
+        fastnn.utils.set_random_seed(4)
+        stack = [Input((6,)), Dense(4), ActivityRegularization(l2=factor), Dense(1)]
+        model = Sequential(stack, engine=engine, dtype="float64")
+        model.compile("sgd", FourthPower())
+        outputs = X @ model.get_weights()[0]
+        trained = model.fit(X, Y, batch_size=len(X), epochs=1, verbose=0).history["loss"][0]
+        losses.append(trained)
+    penalty = 0.5 * np.square(outputs).sum() / len(X)
+    np.testing.assert_allclose(losses[1] - losses[0], penalty, rtol=1e-9)
+
+
 def test_an_activity_regularizer_of_0_is_nothing():
     layer = Dense(2, activity_regularizer=fastnn.regularizers.L2(0.0))
     layer(np.ones((1, 3)))

@@ -394,7 +394,7 @@ cdef class Pass:
         if batch.weights != NULL:
             weights = self.ops.matrix(batch.weights, batch.rows, 1, 1)
         values = numpy.asarray(loss.forward(truth, predictions)).reshape(-1, 1)
-        self.sums[0] = float((values * weights).sum(dtype=numpy.float64))
+        self.sums[0] += float((values * weights).sum(dtype=numpy.float64))
         if gradient != NULL:
             slopes = loss.backward(truth, predictions) * (weights / <double>batch.rows)
             self.ops.put(slopes, f"{loss.name}.backward", gradient, batch.rows, self.outputs,
