@@ -633,9 +633,9 @@ class TestLearning:
 class TestTrainersThatAreKept:
     """A workspace serves the next fit; what has changed in between counts."""
 
-    def model(self, units=4):
+    def model(self, units=4, inputs=3):
         fastnn.utils.set_random_seed(2)
-        made = Sequential([Dense(units, "tanh", input_dim=3), Dense(1)])
+        made = Sequential([Dense(units, "tanh", input_dim=inputs), Dense(1)])
         made.compile(fastnn.optimizers.SGD(0.1), fastnn.losses.Huber(delta=1.0))
         return made
 
@@ -676,14 +676,14 @@ class TestTrainersThatAreKept:
         assert not np.array_equal(changed[0], usual[0])
 
     def fitted(self, units):
-        model = self.model(units)
-        x = np.ones((512, 3))
+        model = self.model(units, inputs=100)
+        x = np.ones((512, 100))
         model.fit(x, x[:, :1], batch_size=512, verbose=0)
         return model
 
     def test_of_larger_ones_only_the_last(self):
         small = self.fitted(20)
-        first, second = self.fitted(600), self.fitted(600)  # which take 2.5 MB
+        first, second = self.fitted(600), self.fitted(600)  # which take 3 MB
         assert small._compiled._kept is not None
         assert first._compiled._kept is None
         assert second._compiled._kept is not None
@@ -691,7 +691,7 @@ class TestTrainersThatAreKept:
     def test_a_larger_one_serves_the_same_model_again(self):
         model = self.fitted(600)
         kept = model._compiled._kept
-        x = np.zeros((512, 3))
+        x = np.zeros((512, 100))
         model.fit(x, x[:, :1], batch_size=512, verbose=0)
         assert model._compiled._kept is kept
 

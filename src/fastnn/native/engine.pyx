@@ -22,7 +22,6 @@ from fastnn.native.ops cimport (
     Ops,
     address,
     call_flops,
-    flops_per_row,
     heed_signals,
     round_up,
 )
@@ -30,7 +29,8 @@ from fastnn.native.team cimport Pace, share_out, shared_gemm, shared_pack, team_
 
 import numpy
 
-from fastnn.native.parts import part_rows
+from fastnn.native.parts import MOST_TOGETHER, Parts, flops_per_row
+from fastnn.native.team import get_num_threads
 from fastnn.native.trainer import Trainer
 from fastnn.program import LayerOp, aligned_zeros
 
@@ -382,14 +382,15 @@ cdef class NativeEngine:
 
     def rows_at_once(self, objective, batch_size):
         """Return for how many rows of a batch a trainer has room: it works on it in parts."""
-        return min(batch_size, part_rows(self.program, objective))
+        parts = Parts.of(self.program, objective)
+        threads = min(get_num_threads(), MOST_TOGETHER) if parts.together else 1
+        return min(batch_size, threads * parts.longest(batch_size))
 
     def trainer(self, objective, rule, state, capacity):
         """Return a `Trainer` for batches of at most `capacity` rows."""
         if self.pace is None or self.paced_rows != capacity:
             self.pace, self.paced_rows = Pace(), capacity
-        rows = self.rows_at_once(objective, capacity)
-        return Trainer(self.program, objective, rule, state, rows, self.pace)
+        return Trainer(self.program, objective, rule, state, capacity, self.pace)
 
 
 ctypedef int (*rows_function)(void *, const Call *, int64_t, int64_t, char *) except -1 nogil

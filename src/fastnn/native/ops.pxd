@@ -53,7 +53,8 @@ cdef struct Op:
     bint gradient_fused        # the op above applies this op's derivative as it stores
     bint deferrable            # the gradient of the kernel may wait for the update,
     fnn_gemm product           # and is this product then
-    bint follows               # LAYER: its statistics follow the data
+    int weights                # LAYER: how many it has
+    bint follows               # and whether its statistics follow the data
     char *held                 # ADD: the gradient, kept until it is added at the source
 
 
@@ -72,7 +73,6 @@ cdef inline int64_t padded_row(int64_t width, int64_t itemsize) noexcept nogil:
     return row + line if row * itemsize % 1024 == 0 else row
 
 
-cdef double flops_per_row(program) except -1
 cdef double call_flops() noexcept nogil
 cdef int heed_signals(double flops) except -1 nogil
 
@@ -83,6 +83,7 @@ cdef class Ops:
     cdef int64_t threads       # when it was made: for which workspace is laid out
     cdef int count
     cdef Op *items
+    cdef bint quiet            # signals are not heeded, for this is a task of a region
     cdef object dtype
     cdef list parameters       # of each op: a tuple, None in the place of one that is not there
     cdef list customs          # activations and layers written in Python
@@ -92,6 +93,7 @@ cdef class Ops:
     cdef int _fill_layer(self, Op *op, source) except -1
     cdef int64_t layer_room(self, Op *op, int64_t rows) noexcept
     cdef char *_keep(self, np.ndarray array) noexcept
+    cdef int _heed(self, double flops) except -1 nogil
     cdef int64_t stored(self, int64_t columns) noexcept nogil
     cdef int product(self, const fnn_gemm *whole) except -1 nogil
     cdef int dots(self, const fnn_dots *whole) except -1 nogil

@@ -60,20 +60,6 @@ cdef extern from *:
 
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
-cdef double LAYER_FLOPS = 20      # of a product, in the time of one element of a layer
-
-
-cdef double flops_per_row(program) except -1:
-    """Operations of a forward pass for each row."""
-    cdef double flops = 0
-    for op in program.ops:
-        if isinstance(op, LayerOp):
-            flops += LAYER_FLOPS * (op.inputs + op.outputs)
-            if op.kernel == "simple_rnn":
-                flops += 2.0 * op.options["steps"] * sum([p.size for p in op.parameters])
-        else:
-            flops += 2.0 * sum([p.size for p in op.parameters])
-    return flops
 
 
 cdef double call_flops() noexcept nogil:
@@ -221,6 +207,9 @@ cdef class Ops:
         self.arrays.append(array)
         return address(array)
 
+    cdef int _heed(self, double flops) except -1 nogil:
+        return 0 if self.quiet else heed_signals(flops)
+
     cdef int64_t stored(self, int64_t columns) noexcept nogil:
         """Columns to store of a product that goes to the workspace: whole vectors.
 
@@ -237,7 +226,7 @@ cdef class Ops:
         cdef fnn_gemm g
         if step == whole.m:
             shared_gemm(self.table, whole)
-            return heed_signals(per_row * whole.m)
+            return self._heed(per_row * whole.m)
         g = whole[0]
         while first < whole.m:
             g.m = min(step, whole.m - first)
@@ -246,7 +235,7 @@ cdef class Ops:
             if g.saved != NULL:
                 g.saved = <const char *>whole.saved + first * g.saved_row * self.itemsize
             shared_gemm(self.table, &g)
-            heed_signals(per_row * g.m)
+            self._heed(per_row * g.m)
             first += step
         return 0
 
@@ -258,14 +247,14 @@ cdef class Ops:
         cdef fnn_dots d
         if step == whole.n:
             shared_dots(self.table, whole)
-            return heed_signals(per_column * whole.n)
+            return self._heed(per_column * whole.n)
         d = whole[0]
         while first < whole.n:
             d.n = min(step, whole.n - first)
             d.b = <const char *>whole.b + first * d.b_row * self.itemsize
             d.c = <char *>whole.c + first * self.itemsize
             shared_dots(self.table, &d)
-            heed_signals(per_column * d.n)
+            self._heed(per_column * d.n)
             first += step
         return 0
 
@@ -314,7 +303,7 @@ cdef class Ops:
                     shared_gemm_of_tiles(self.table, &g, &part)
                 else:
                     shared_packing_gemm(self.table, &g, &part)
-                heed_signals(2.0 * g.m * g.n * g.k)
+                self._heed(2.0 * g.m * g.n * g.k)
                 column += group
             row += rows
         return 0

@@ -1,25 +1,112 @@
-"""How many rows of a batch are worked on at a time."""
+"""How much work the rows of a batch are, and in how many parts they are worked on.
+
+None of it depends on the number of threads, for the sums over parts must not.
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
-from fastnn.program import Objective, Program, sees_whole_batches
+from fastnn.program import LayerOp, Objective, Program, sees_whole_batches
 
-PART_ROWS = 512
-"""So many have a workspace of 1.6 MB in 784-128-10, which more or less stays in the cache."""
+LAYER_FLOPS = 20
+"""Operations of a product that take as long as one element of a layer."""
 
-WIDE_PART_ROWS = 1024
-"""Weights that do not stay there themselves want longer parts."""
+ELEMENT_FLOPS = 80
+"""And of an output's way through a training step, besides the products."""
+
+WORTH_FLOPS, WORTH_ROWS = 4e6, 128
+"""Of parts that are worth a thread: some 30 us, and long sums for the gradients of kernels."""
+
+MOST_TOGETHER = 8
+"""Parts of a batch that threads pass over at a time; they have gradients of their own,"""
+
+FEW_WEIGHTS = 1 << 17
+"""if these have no more bytes than this, or more in proportion where weights are used several times
+for each row, as in recurrent layers. Large products are shared out themselves."""
+
+CACHED = 1 << 19
+"""Bytes of outputs and their gradients that stay in the cache, the second level's: where there are
+few weights, parts are not longer than that,"""
+
+LEAST_ROWS = 32
+"""but not shorter than these either."""
+
+PART_ROWS, WIDE_PART_ROWS = 512, 1024
+"""Longest parts, of networks whose weights stay in the cache and of others."""
 
 SMALL_WEIGHTS = 1 << 20
 """Bytes of weights that do."""
 
 
-def part_rows(program: Program, objective: Objective) -> int:
-    """Return the rows of a part: all, if something in a training step sees whole batches."""
-    kernels = [objective.loss.kernel, *(metric.kernel for metric in objective.metrics)]
-    if None in kernels or any(map(sees_whole_batches, program.ops)):
-        return sys.maxsize
-    weights = program.dtype.itemsize * sum(parameter.size for parameter in program.parameters)
-    return PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
+def flops_per_row(program: Program) -> float:
+    """Return the operations of a forward pass for each row."""
+    flops = 0.0
+    for op in program.ops:
+        if isinstance(op, LayerOp):
+            flops += LAYER_FLOPS * (op.inputs + op.outputs)
+            if op.kernel == "simple_rnn":
+                flops += 2.0 * op.options["steps"] * sum(p.size for p in op.parameters)
+        else:
+            flops += 2.0 * sum(p.size for p in op.parameters)
+    return flops
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How batches of a program are divided.
+
+    Attributes
+    ----------
+    most : int
+        Rows that a part may have.
+    together : bool
+        Whether they are shared out over threads.
+    flops : float
+        Operations of a product that take as long as a row in a training step.
+    """
+
+    most: int
+    together: bool = False
+    flops: float = 0.0
+
+    @classmethod
+    def of(cls, program: Program, objective: Objective) -> Parts:
+        """Choose them for training and evaluation."""
+        kernels = [objective.loss.kernel, *(metric.kernel for metric in objective.metrics)]
+        if None in kernels or any(map(sees_whole_batches, program.ops)):
+            return cls(sys.maxsize)
+        weights = program.layout.size * program.dtype.itemsize
+        most = PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
+        products = flops_per_row(program)
+        uses = products / (1 + 2 * program.layout.size)
+        if weights > FEW_WEIGHTS * max(uses, 1):
+            return cls(most)
+        outputs = [op.outputs for op in program.ops]
+        row = (program.inputs + sum(outputs) + 2 * max(outputs, default=0)) * program.dtype.itemsize
+        flops = 1 + 3 * products + ELEMENT_FLOPS * sum(outputs)
+        return cls(min(max(CACHED // row, LEAST_ROWS), most), True, flops)
+
+    @property
+    def worth(self) -> int:
+        """Rows that are worth a thread; more than there are where parts are not shared out."""
+        return max(round(WORTH_FLOPS / self.flops), WORTH_ROWS) if self.together else sys.maxsize
+
+    def count(self, rows: int) -> int:
+        """Return how many parts so many rows are divided into.
+
+        1, 2, 4, ... where threads share them, so that they do it evenly.
+        """
+        if not self.together:
+            return -(-rows // self.most)
+        parts = 1
+        while parts * self.most < rows or (
+            parts < MOST_TOGETHER and 2 * parts * self.worth <= rows
+        ):
+            parts *= 2
+        return parts
+
+    def longest(self, rows: int) -> int:
+        """Return the rows of the longest part of any batch of up to so many rows."""
+        return min(rows, self.most, max(2 * self.worth, -(-rows // MOST_TOGETHER)))

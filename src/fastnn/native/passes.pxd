@@ -15,6 +15,7 @@ cdef struct Batch:
     int64_t whole              # rows of the step
     int64_t first              # of them, the first that is being worked on,
     int64_t rows               # and how many
+    bint add                   # their gradients to those that are there
     const char *x
     int64_t x_row
     const char *targets
@@ -46,7 +47,8 @@ cdef class Pass:
     cdef char *gradients[2]    # at the outputs of two neighbouring ops
     cdef char *panels          # of matrices that are packed
     # Gradients of the parameters
-    cdef np.ndarray slopes     # in the program's layout
+    cdef np.ndarray slopes     # in the program's layout,
+    cdef char *slopes_at       # or in another place of that layout, where they are written
     cdef int lowest            # the first op with a trainable parameter
     cdef bint deferring        # those of deferrable kernels are left to the update
     # The loss
@@ -106,6 +108,7 @@ cdef class Pass:
         self, Op *op, int i, const Batch *batch, const char *gradient, char *out
     ) except -1 with gil
     cdef void _add_held(self, int i, int64_t rows, char *gradient) noexcept nogil
+    cdef void write_gradients_to(self, char *place) noexcept nogil
     cdef void renew_statistics(self) noexcept nogil
     cdef int _backward_through_activation(
         self, Op *op, const Batch *batch, const char *x, int64_t x_row, char *gradient,

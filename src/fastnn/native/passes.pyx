@@ -142,6 +142,7 @@ cdef class Pass:
         cdef int i
         cdef Op *op
         self.slopes = self.program.layout.zeros()
+        self.slopes_at = address(self.slopes)
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             own = [None if p is None else <size_t>self.gradient_of(p)
@@ -166,8 +167,30 @@ cdef class Pass:
                 addresses[i] = own[i]
         self.arrays.append(addresses)
         op.layer.weight_gradients = <void *const *>address(addresses)
+        op.weights = len(own)
         op.follows = any([p is not None and p.renewed for p in parameters])
         return 0
+
+    cdef void write_gradients_to(self, char *place) noexcept nogil:
+        """Let the next passes write the gradients to another place, in the same layout."""
+        cdef int64_t shift = place - self.slopes_at
+        cdef char **addresses
+        cdef int i, j
+        cdef Op *op
+        if shift == 0:
+            return
+        self.slopes_at = place
+        for i in range(self.ops.count):
+            op = &self.ops.items[i]
+            if op.kind == DENSE:
+                op.kernel_gradient += shift
+                if op.bias_gradient != NULL:
+                    op.bias_gradient += shift
+            elif op.kind == LAYER:
+                addresses = <char **>op.layer.weight_gradients
+                for j in range(op.weights):
+                    if addresses[j] != NULL:
+                        addresses[j] += shift
 
     cdef int _plan_backward(self) except -1:
         """Where the gradient stops, and which derivatives the op above can apply."""
@@ -345,7 +368,7 @@ cdef class Pass:
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
                      bint training, uint64_t iteration) noexcept nogil:
         cdef fnn_layer *l = &op.layer
-        l.rows, l.first_row, l.add = batch.rows, batch.first, batch.first > 0
+        l.rows, l.first_row, l.add = batch.rows, batch.first, batch.add
         l.scale, l.step = 1.0 / batch.whole, iteration
         l.training = training and (op.follows or op.steps.renew == NULL)
         l.x, l.x_row, l.y, l.y_row = x, x_row, op.y, op.row
@@ -567,7 +590,7 @@ cdef class Pass:
         """Kernel: transposed X times dZ; bias: column sums of dZ."""
         cdef int64_t rows = batch.rows
         cdef fnn_gemm *g = &op.product
-        g.add = batch.first > 0
+        g.add = batch.add
         g.m, g.n, g.k = op.inputs, op.outputs, rows
         g.whole_m = op.inputs
         g.a, g.a_row, g.a_col = x, 1, x_row

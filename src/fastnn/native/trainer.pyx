@@ -9,6 +9,7 @@ parameters, and nothing raises there but constraints written in Python, before w
 """
 
 cimport numpy as np
+from cpython.ref cimport PyObject
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -23,7 +24,6 @@ from fastnn.native.ops cimport (
     Op,
     Ops,
     address,
-    flops_per_row,
     heed_signals,
 )
 from fastnn.native.orthogonal cimport (
@@ -39,6 +39,7 @@ import numpy
 
 from fastnn._checks import UPDATE_ARGUMENTS, check_orthogonal
 from fastnn.native.kernels import UPDATE_CODES
+from fastnn.native.parts import Parts, flops_per_row
 from fastnn.native.team import get_num_threads
 
 np.import_array()
@@ -55,6 +56,8 @@ cdef enum:
     LARGE_KERNEL = 1 << 20     # bytes
     DEFERRED_ROWS = 256
     DEFERRED_FLOPS = 1 << 30
+
+    TOGETHER = 8               # parts that are passed over at a time, at most: MOST_TOGETHER
 
 # A run of parameters that lie side by side, and what belongs to them.
 cdef struct Range:
@@ -88,6 +91,51 @@ cdef struct Constraint:
     char *values
 
 
+# Parts of a batch that are passed over together, those of each share on one thread.
+cdef struct Region:
+    PyObject **crew            # passes, for each share one
+    const Batch *batch
+    const int64_t *order
+    int64_t start, first, parts
+    bint training
+    uint64_t iteration
+    char *places[TOGETHER]     # where each part's gradients go,
+    double *sums               # and their sums
+    int sum_count
+
+
+cdef Batch part_of(const Batch *batch, int64_t part, int64_t parts) noexcept nogil:
+    """Return the batch at one of so many parts of about the same size."""
+    cdef Batch own = batch[0]
+    own.first = batch.whole * part // parts
+    own.rows = batch.whole * (part + 1) // parts - own.first
+    return own
+
+
+ctypedef int (*parts_function)(PyObject *, Region *, int64_t, int64_t) except -1 nogil
+
+
+cdef int pass_over(Pass passing, Region *p, int64_t first, int64_t count) except -1 nogil:
+    cdef Batch batch
+    cdef int64_t i
+    passing.ops.quiet = True
+    for i in range(first, first + count):
+        batch = part_of(p.batch, p.first + i, p.parts)
+        batch.add = False
+        passing.write_gradients_to(p.places[i])
+        passing.run(&batch, p.order, p.start + batch.first, p.training, p.iteration)
+        memcpy(p.sums + i * p.sum_count, passing.sums, p.sum_count * sizeof(double))
+    passing.ops.quiet = False
+    return 0
+
+
+cdef void run_parts(void *context, int64_t share, int64_t first, int64_t count) noexcept nogil:
+    """Run the parts of a share. Who does so has no GIL to count references: passes as pointers."""
+    cdef Region *p = <Region *>context
+    cdef parts_function run = <parts_function>pass_over
+    run(p.crew[share], p, first, count)
+
+
 cdef double seconds() noexcept nogil:
     cdef timespec t
     clock_gettime(CLOCK_MONOTONIC, &t)
@@ -100,9 +148,18 @@ cdef class Trainer:
     cdef readonly np.ndarray totals
     cdef public int64_t rows
 
-    cdef object program, rule, state
-    cdef Pass passing          # over the rows of a batch, in parts if they are many
+    cdef readonly object state
+    cdef object program, rule
+    cdef object objective
+    cdef Pass passing          # over the rows of a batch, or of a part of it
+    cdef int64_t most, worth   # rows of parts; see fastnn.native.parts
     cdef Ops ops               # of the pass
+    cdef int crew_count        # of parts that can be passed over at once: `passing`,
+    cdef list companions       # and others like it
+    cdef PyObject *crew[TOGETHER]
+    cdef char *gradients       # of the whole batch
+    cdef int64_t gradient_size # elements of them
+    cdef char *places          # of the parts' gradients; NULL if parts are not shared out
     cdef list blocks
     cdef list arrays           # keeps everything alive that the structs point into
     cdef const fnn_kernels *table
@@ -122,7 +179,8 @@ cdef class Trainer:
     cdef int range_count
     cdef Range *trainables     # one by one, for clipping
     cdef int trainable_count
-    cdef double row_flops      # of a training step, for each row of the batch
+    cdef double row_flops      # of the products of a training step, for each row of the batch
+    cdef double row_work       # and of all that parts consist of
     cdef Pace pace             # also of other trainers of the same model, one after the other
     cdef int64_t deferred_rows # of steps in which gradients may wait for the update, at most
     cdef fnn_optimizer optimizer
@@ -150,15 +208,16 @@ cdef class Trainer:
 
     def __init__(self, program, objective, rule, state, capacity, Pace pace not None):
         rule.check(state)
-        self.program, self.rule, self.state = program, rule, state
-        self.passing = Pass(program, objective, capacity)
+        self.program, self.objective, self.rule, self.state = program, objective, rule, state
+        parts = Parts.of(program, objective)
+        self.passing = Pass(program, objective, parts.longest(capacity))
         self.ops = self.passing.ops
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
         self.blocks = list({id(p.block): p.block for p in program.parameters}.values())
         self.row_flops = 3 * flops_per_row(program)
         self.pace = pace
         self.arrays = []
-        self._plan_sums()
+        self._plan_parts(parts)
         self._plan_update()
         self._plan_deferral()
         self._list_trainables()
@@ -166,12 +225,32 @@ cdef class Trainer:
         self._list_constraints()
         self.reset()
 
-    cdef int _plan_sums(self) except -1:
+    cdef int _plan_parts(self, parts) except -1:
+        self.most, self.worth = min(parts.most, self.passing.capacity), parts.worth
+        self.row_work = parts.flops
+        self.gradients = address(self.passing.slopes)
+        self.gradient_size = self.program.layout.size
+        cdef int64_t size = self.gradient_size * self.itemsize
+        self.crew[0], self.crew_count, self.companions = <PyObject *>self.passing, 1, []
         self.sum_count = 1 + self.passing.metric_count
         self.totals = numpy.zeros(self.sum_count)
-        self.sums = <double *>calloc(self.sum_count, sizeof(double))
+        self.sums = <double *>calloc((1 + TOGETHER) * self.sum_count, sizeof(double))
         if self.sums == NULL:
             raise MemoryError("no memory for the sums of loss and metrics")
+        if parts.together:
+            self.arrays.append(numpy.zeros(TOGETHER * size, numpy.uint8))
+            self.places = address(self.arrays[-1])
+        return 0
+
+    cdef int _gather_crew(self, int64_t rows) except -1:
+        """Have a pass for every thread, if there are parts of a batch of so many rows for them."""
+        cdef int64_t count = min(self._parts_of(rows), get_num_threads(), TOGETHER)
+        cdef Pass companion
+        while self.places != NULL and self.crew_count < count:
+            companion = Pass(self.program, self.objective, self.passing.capacity)
+            self.companions.append(companion)
+            self.crew[self.crew_count] = <PyObject *>companion
+            self.crew_count += 1
         return 0
 
     cdef Range _range(self, parameter):
@@ -358,11 +437,12 @@ cdef class Trainer:
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
         cdef double *sums = NULL if ends is None else <double *>address(ends)
         cdef Batch batch = self._batch(data)
-        cdef double work = self.row_flops * size
+        cdef double work = self._work_to_share(min(size, rows))
         cdef double now = seconds()
         cdef bint paced = get_num_threads() > 1
         cdef uint64_t float_mode = fnn_flush_subnormals()
         cdef double end = now + <double>budget
+        self._gather_crew(min(size, rows))
         self.pace.begin(now)
         try:
             with nogil:
@@ -396,6 +476,7 @@ cdef class Trainer:
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
         cdef uint64_t float_mode = fnn_flush_subnormals()
+        self._gather_crew(min(size, rows))
         try:
             with nogil:
                 while (start + step) * size < rows:
@@ -434,7 +515,7 @@ cdef class Trainer:
         batch.whole = len(data)
         try:
             with nogil:
-                wake_team(self.row_flops * batch.whole)
+                wake_team(self._work_to_share(batch.whole))
                 self.passing.deferring = False
                 self._pass(&batch, NULL, 0, True, iteration)
                 self._add_penalties(batch.whole, True)
@@ -454,22 +535,76 @@ cdef class Trainer:
         batch.all_weights = NULL if data.weights is None else address(data.weights)
         return batch
 
+    cdef int64_t _parts_of(self, int64_t rows) noexcept nogil:
+        """In how many parts so many rows are passed over; see `fastnn.native.parts.Parts.count`."""
+        cdef int64_t parts = 1
+        if self.places == NULL:
+            return (rows + self.most - 1) // self.most
+        while parts * self.most < rows or (parts < TOGETHER and 2 * parts * self.worth <= rows):
+            parts *= 2
+        return parts
+
+    cdef double _work_to_share(self, int64_t rows) noexcept nogil:
+        """The operations of a step with so many rows that may be done by several threads."""
+        cdef bint in_parts = self.places != NULL and self._parts_of(rows) > 1
+        return rows * (self.row_work if in_parts else self.row_flops)
+
     cdef int _pass(self, Batch *batch, const int64_t *order, int64_t start, bint training,
                    uint64_t iteration) except -1 nogil:
         """Go through a step's rows, from `start` on in the data, in parts of about the same size.
 
         Leaves the sums of loss and metrics and, in training, the gradients.
         """
-        cdef int64_t parts = (batch.whole + self.passing.capacity - 1) // self.passing.capacity, i
-        cdef int j
+        cdef int64_t parts = self._parts_of(batch.whole), i
+        cdef Batch part
         memset(self.sums, 0, self.sum_count * sizeof(double))
+        if parts > 1 and self.places != NULL:
+            return self._pass_together(batch, order, start, training, iteration, parts)
         for i in range(parts):
-            batch.first = batch.whole * i // parts
-            batch.rows = batch.whole * (i + 1) // parts - batch.first
-            self.passing.run(batch, order, start + batch.first, training, iteration)
-            for j in range(self.sum_count):
-                self.sums[j] += self.passing.sums[j]
+            part = part_of(batch, i, parts)
+            part.add = i > 0
+            self.passing.run(&part, order, start + part.first, training, iteration)
+            self._add_sums(self.passing.sums)
         return 0
+
+    cdef int _pass_together(self, const Batch *batch, const int64_t *order, int64_t start,
+                            bint training, uint64_t iteration, int64_t parts) except -1 nogil:
+        """Go through so many parts, some of them at a time, and add up what they leave, in order."""
+        cdef Region p
+        cdef int64_t size = self.gradient_size * self.itemsize, threads, count, i
+        p.crew, p.batch, p.order, p.start, p.parts = self.crew, batch, order, start, parts
+        p.training, p.iteration = training, iteration
+        p.sums, p.sum_count = self.sums + self.sum_count, self.sum_count
+        p.first = 0
+        while p.first < parts:
+            count = min(<int64_t>TOGETHER, parts - p.first)
+            threads = team_size(self.row_work * batch.whole * count / parts)
+            for i in range(count):
+                p.places[i] = self.places + i * size
+            if p.first == 0:
+                p.places[0] = self.gradients
+            share_out(min(threads, <int64_t>self.crew_count), count, 1, run_parts, &p)
+            for i in range(count):
+                self._add_sums(p.sums + i * self.sum_count)
+                if training and p.first + i > 0:
+                    self._add_gradients(p.places[i])
+            p.first += count
+            heed_signals(self.row_work * batch.whole * count / parts)
+        self.passing.write_gradients_to(self.gradients)
+        return 0
+
+    cdef void _add_gradients(self, const char *place) noexcept nogil:
+        """Add the gradients of a part to those of the parts before it."""
+        cdef fnn_update u
+        u.kind, u.hyper, u.n = FNN_ACCUMULATE, NULL, self.gradient_size
+        u.parameter, u.gradient = self.gradients, place
+        shared_update(self.table, &u)
+
+    cdef void _add_sums(self, const double *sums) noexcept nogil:
+        """Add a part's sums to those of the step."""
+        cdef int i
+        for i in range(self.sum_count):
+            self.sums[i] += sums[i]
 
     cdef int _step(self, Batch *batch, const int64_t *order, int64_t start, uint64_t iteration,
                    const double *hyper) except -1 nogil:
