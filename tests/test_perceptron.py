@@ -204,3 +204,17 @@ def test_a_wrong_number_of_labels_to_score():
 
 def test_its_text_says_how_it_was_made():
     assert repr(Perceptron(0.5, 10)) == "Perceptron(learning_rate=0.5, max_epochs=10)"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_has_been_learnt_is_predicted_whatever_rows_are_beside_it(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        x = rng.integers(-5, 6, (rng.integers(2, 12), rng.integers(1, 12))) / 10
+        y = np.arange(len(x)) % 2
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            unit = Perceptron(0.1, max_epochs=50).fit(x, y)
+        sums = unit.decision_function(x)
+        assert not unit.converged_ or unit.score(x, y) == 1
+        assert [unit.decision_function(row[None])[0] for row in x] == sums.tolist()

@@ -127,8 +127,7 @@ class Perceptron:
         """
         inputs = _as_inputs(x)
         classes, targets = _as_targets(y, len(inputs))
-        # A constant input of 1 makes the bias one more weight.
-        samples = np.column_stack([inputs, np.ones(len(inputs))])
+        samples = _with_constant(inputs)
         weights, errors, repeated = self._learn(samples, targets)
 
         self.weights, self.bias = weights[:-1], float(weights[-1])
@@ -162,7 +161,7 @@ class Perceptron:
         """Correct `weights` after each mistake; return the number of mistakes."""
         mistakes = 0
         for sample, target in zip(samples, targets, strict=True):
-            error = target - (weights @ sample >= 0)
+            error = target - (_weighted_sums(sample, weights) >= 0)
             if error:
                 weights += self.learning_rate * error * sample
                 mistakes += 1
@@ -187,7 +186,7 @@ class Perceptron:
         if not hasattr(self, "weights"):
             raise ValueError("Perceptron has no weights yet: call fit(x, y) first")
         inputs = rows(x, self.weights.shape, FLOAT64)
-        return np.asarray(inputs @ self.weights + self.bias)
+        return _weighted_sums(_with_constant(inputs), np.append(self.weights, self.bias))
 
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Return the label of each row of `x`, shape (n,)."""
@@ -204,6 +203,19 @@ class Perceptron:
                 f"one), got labels of shape {labels.shape}"
             )
         return float(np.mean(predictions == labels))
+
+
+def _with_constant(inputs: np.ndarray) -> np.ndarray:
+    """Return inputs with a constant 1 behind them, by which the bias is one more weight."""
+    return np.column_stack([inputs, np.ones(len(inputs))])
+
+
+def _weighted_sums(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of each sample, rounded alike in learning and for any rows.
+
+    What has been learnt often lies at 0 exactly, where a product's order of additions decides.
+    """
+    return np.add.reduce(samples * weights, axis=-1)
 
 
 def _positive(value: Any, what: str) -> float:
