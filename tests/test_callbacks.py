@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from fastnn import callbacks, metrics
+from fastnn import Sequential, callbacks, metrics
 from fastnn.callbacks import (
     Callback,
     CallbackList,
@@ -22,6 +22,7 @@ from fastnn.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from fastnn.layers import Dense
 from fastnn.optimizers import SGD
 from fastnn.schedules import ExponentialDecay
 
@@ -580,3 +581,17 @@ class TestProgressBar:
         heard.on_predict_begin()
         heard.on_predict_end()
         assert capsys.readouterr().out == shown
+
+
+def test_schedules_without_a_signature_are_called_with_the_epoch():
+    rates = []
+
+    class Follow(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            rates.append(self.model.optimizer.learning_rate)
+
+    model = Sequential([Dense(1, input_dim=2)])
+    model.compile("sgd", "mse")
+    scheduler = callbacks.LearningRateScheduler([0.1, 0.05].__getitem__)
+    model.fit(np.ones((4, 2)), np.ones(4), epochs=2, callbacks=[scheduler, Follow()], verbose=0)
+    assert rates == [0.1, 0.05]

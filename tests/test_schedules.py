@@ -225,3 +225,8 @@ def test_module_is_found_where_keras_has_it():
     from fastnn.optimizers.schedules import CosineDecay
 
     assert CosineDecay is schedules.CosineDecay
+
+
+def test_the_end_of_a_cycle_is_its_last_rate_however_it_is_rounded():
+    schedule = schedules.PolynomialDecay(0.1, 17 / 7, power=0.5, cycle=True)
+    assert schedule(51) == schedule.end_learning_rate  # 21 cycles, rounded to just below

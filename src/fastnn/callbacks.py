@@ -806,7 +806,7 @@ class LearningRateScheduler(Callback):
 def _accepts(function: Callable[..., Any], *arguments: Any) -> bool:
     try:
         inspect.signature(function).bind(*arguments)
-    except TypeError:
+    except (TypeError, ValueError):  # it takes others, or nobody knows
         return False
     return True
 

@@ -214,7 +214,8 @@ class PolynomialDecay(LearningRateSchedule):
             way = self.decay_steps
             step = min(step, way)  # type: ignore[assignment]
         fall = self.initial_learning_rate - self.end_learning_rate
-        return fall * float((1.0 - step / way) ** self.power) + self.end_learning_rate
+        left = max(0.0, 1.0 - step / way)  # a way of many cycles may be rounded down
+        return fall * float(left**self.power) + self.end_learning_rate
 
 
 class CosineDecay(LearningRateSchedule):
