@@ -635,7 +635,14 @@ class TestTrainersThatAreKept:
 
     def model(self, units=4, inputs=3):
         fastnn.utils.set_random_seed(2)
-        made = Sequential([Dense(units, "tanh", input_dim=inputs), Dense(1)])
+        first = Dense(
+            units,
+            "tanh",
+            input_dim=inputs,
+            kernel_regularizer=fastnn.regularizers.L2(0.0),
+            kernel_constraint=fastnn.constraints.MaxNorm(100.0),
+        )
+        made = Sequential([first, Dense(1)])
         made.compile(fastnn.optimizers.SGD(0.1), fastnn.losses.Huber(delta=1.0))
         return made
 
@@ -674,6 +681,40 @@ class TestTrainersThatAreKept:
         changed = self.fitted_twice(change)
         usual = self.fitted_twice(lambda model: None)
         assert not np.array_equal(changed[0], usual[0])
+
+    def test_what_a_regularizer_counts(self):
+        def change(model):
+            model.layers[0].kernel_regularizer.l2 = 3.0
+
+        changed = self.fitted_twice(change)
+        usual = self.fitted_twice(lambda model: None)
+        assert not np.array_equal(changed[0], usual[0])
+
+    def test_the_bounds_of_a_constraint(self):
+        def change(model):
+            model.layers[0].kernel_constraint.max_value = 0.01
+
+        changed = self.fitted_twice(change)
+        assert np.linalg.norm(changed[0], axis=0).max() < 0.011
+
+    def test_the_threshold_of_a_metric(self):
+        model = self.model()
+        model.compile("sgd", "mse", metrics=[fastnn.metrics.BinaryAccuracy(threshold=-1e9)])
+        x, y = self.data()
+        model.fit(x, y > 0, verbose=0)
+        model.metrics[0].threshold = 1e9
+        history = model.fit(x, y > 0, verbose=0).history
+        assert history["binary_accuracy"][0] == np.mean(y <= 0)
+
+    def test_slots_that_the_optimizer_needs_by_now(self):
+        model = self.model()
+        model.fit(*self.data(), verbose=0)
+        before = model.get_weights()
+        model.optimizer.momentum = 0.9
+        with pytest.raises(ValueError, match=r"needs 1 numbers .* kept 0: compile the model again"):
+            model.fit(*self.data(), verbose=0)
+        for a, b in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(a, b)
 
     def fitted(self, units):
         model = self.model(units, inputs=100)
@@ -822,3 +863,72 @@ def test_an_error_among_epochs_run_together_leaves_the_finished_ones(engine):
         model.fit(x, y, batch_size=4, epochs=100, verbose=0)
     assert model.history.epoch == list(range(model.optimizer.iterations // 5))
     assert len(model.history.epoch) > 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
+def test_numbers_of_numpy_count_like_those_of_python(dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 3)), rng.normal(size=(300, 1))
+    results = []
+    for number in (int, dtype):
+        fastnn.utils.set_random_seed(2)
+        model = Sequential([Dense(4, "tanh", input_dim=3), Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(x, y, batch_size=number(100), epochs=number(2), verbose=0)
+        score = np.array(model.evaluate(x, y, batch_size=number(90), verbose=0))
+        results.append([*model.get_weights(), score, model.predict(x, batch_size=number(100))])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_class_weights_of_labels_that_are_not_whole():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.where(x[:, 0] > 0, 0.95, 0.05)
+    model = Sequential([Dense(1, "sigmoid", input_dim=3)])
+    model.compile(fastnn.optimizers.SGD(0.0), "binary_crossentropy")
+    by_class = model.fit(x, y, class_weight={0: 1.0, 1: 100.0}, verbose=0).history["loss"]
+    weight = np.where(y > 0.5, 100.0, 1.0)
+    assert by_class == model.fit(x, y, sample_weight=weight, verbose=0).history["loss"]
+
+
+class TestSharing:
+    """An optimizer or a metric may be at work in two places at once."""
+
+    def model(self, optimizer, metrics=()):
+        fastnn.utils.set_random_seed(2)
+        made = Sequential([Dense(4, "tanh", input_dim=3), Dense(1, "sigmoid")])
+        made.compile(optimizer, "binary_crossentropy", metrics=list(metrics))
+        return made
+
+    def data(self):
+        x = np.random.default_rng(0).normal(size=(90, 3))
+        return x, (x[:, :1] > 0.3) * 1.0
+
+    def test_an_optimizer_counts_the_steps_of_each_model(self):
+        shared = fastnn.optimizers.Adam(0.05, use_ema=True)
+        inner, outer = self.model(shared), self.model(shared)
+
+        class FitsAnother(fastnn.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                inner.fit(*TestSharing.data(self), epochs=2, shuffle=False, verbose=0)
+
+        alone = self.model(fastnn.optimizers.Adam(0.05, use_ema=True))
+        options = {"epochs": 3, "shuffle": False, "verbose": 0}
+        outer.fit(*self.data(), callbacks=[FitsAnother()], **options)
+        alone.fit(*self.data(), **options)
+        for a, b in zip(outer.get_weights(), alone.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_metrics_of_a_fit_are_not_those_of_an_evaluation_within(self):
+        x, y = self.data()
+        model = self.model(fastnn.optimizers.SGD(0.0), ["auc", "accuracy"])
+        scores = []
+
+        class Evaluates(fastnn.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                scores.append(self.model.evaluate(x[:20], y[:20], verbose=0))
+
+        history = model.fit(x, y, callbacks=[Evaluates()], verbose=0).history
+        _, auc, accuracy = model.evaluate(x, y, verbose=0)
+        assert (history["auc"], history["accuracy"]) == ([auc], [accuracy])
+        assert scores == [model.evaluate(x[:20], y[:20], verbose=0)] * 3

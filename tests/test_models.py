@@ -424,3 +424,22 @@ def test_repr():
         "<Sequential name=m, built=True>"
     )
     assert repr(Dense(1, name="d")) == "<Dense name=d, built=False>"
+
+
+def test_a_copy_has_the_layers_trained_that_the_model_has():
+    model = Sequential([Dense(3, input_dim=4), Dense(1)])
+    model.trainable = False
+    model.layers[1].trainable = True
+    copied = Sequential.from_config(model.get_config())
+    assert [len(layer.trainable_weights) for layer in copied.layers] == [0, 2]
+    assert not copied.trainable
+
+
+def test_a_copy_knows_the_shape_that_the_model_has_learnt():
+    model = Sequential([Dense(3), Dense(1)])
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    assert "build_input_shape" not in model.get_config()
+    model.build((None, 4))
+    copied = Sequential.from_config(model.get_config())
+    copied.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copied.predict(x), model.predict(x))

@@ -142,8 +142,7 @@ class Minimization:
         if not np.array_equal(self.present, point) or not loop.trainer.rows:
             self.loss(point)
         self.finished = point.copy()
-        assert self.optimizer.state is not None
-        self.optimizer.state.iterations += 1
+        loop.trainer.state.iterations += 1
         self.logs = loop.logs()
         loop.callbacks.on_progress(1, 1, self.logs)
         if self.validation is not None:

@@ -7,11 +7,13 @@ callback asks for batches. Where nobody wants to hear of epochs as they end, it 
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,9 +66,15 @@ class Plan(Record):
     shuffle: bool
 
     def __post_init__(self) -> None:
-        whole_number(self.batch_size, "batch_size")
-        whole_number(self.epochs, "epochs")
-        whole_number(self.initial_epoch, "initial_epoch", minimum=0)
+        # As int: NumPy's short integers overflow in what is worked out from them.
+        vars(self).update(
+            batch_size=whole_number(self.batch_size, "batch_size"),
+            epochs=whole_number(self.epochs, "epochs"),
+            initial_epoch=whole_number(self.initial_epoch, "initial_epoch", minimum=0),
+        )
+
+
+_NOT_COPIED = "_lock", "_metrics_lock", "_kept"
 
 
 class Compiled:
@@ -92,10 +100,11 @@ class Compiled:
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
+        self._metrics_lock = threading.Lock()
         self._kept: tuple[tuple[Any, ...], int, Trainer] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_kept")}
+        return {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -120,9 +129,33 @@ class Compiled:
             if self._state is None or self._parameters != program.parameters:
                 self._state = self.optimizer.new_state(program.layout)
                 self._parameters = program.parameters
+            if len(self._state.slots) != len(self.optimizer.slot_values):
+                raise ValueError(
+                    f"the optimizer needs {len(self.optimizer.slot_values)} numbers for each "
+                    f"weight by now, and has kept {len(self._state.slots)}: compile the model "
+                    "again after changing its optimizer"
+                )
             return self._state
 
-    def trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+    @property
+    def metric_objects(self) -> list[Metric]:
+        """The metrics that the user made, and did not only name."""
+        requested = [metric for metric in self._requested if not isinstance(metric, type)]
+        return [metric for metric in requested if hasattr(metric, "update_state")]
+
+    @contextmanager
+    def lent_metrics(self) -> Iterator[tuple[Metric, ...]]:
+        """Context with the metrics, or with copies of them while they are lent to another."""
+        alone = self._metrics_lock.acquire(blocking=False)
+        try:
+            yield self.metrics if alone else copy.deepcopy(self.metrics)
+        finally:
+            if alone:
+                self._metrics_lock.release()
+
+    def trainer(
+        self, engine: Engine, program: Program, capacity: int, metrics: tuple[Metric, ...]
+    ) -> Trainer:
         """Return a trainer for batches of at most `capacity` rows.
 
         Raises
@@ -132,45 +165,64 @@ class Compiled:
         """
         made = self._parameters == program.parameters
         buffers = 0 if made else self.optimizer.buffers
-        objective = self._objective(program)
+        objective = self._objective(program, metrics)
         rows = engine.rows_at_once(objective, capacity)
         check_memory(_needed(program, rows, buffers), "training")
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
-    def _objective(self, program: Program) -> Objective:
+    def _objective(self, program: Program, metrics: tuple[Metric, ...]) -> Objective:
         assert self.loss is not None
-        return Objective(self.loss, head_of(self.loss, program), self.metrics)
+        return Objective(self.loss, head_of(self.loss, program), metrics)
 
-    def trainer_to_fit(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+    def trainer_to_fit(
+        self, engine: Engine, program: Program, capacity: int, metrics: tuple[Metric, ...]
+    ) -> Trainer:
         """Return a trainer for a fit, the last one again if it is kept and nothing has changed."""
-        rows = engine.rows_at_once(self._objective(program), capacity)
+        rows = engine.rows_at_once(self._objective(program, metrics), capacity)
         needed = _needed(program, rows, 0)
         if needed > LAST_KEPT_BYTES:
             self.forget_trainer()  # before the larger one takes memory
-            return self.trainer(engine, program, capacity)
+            return self.trainer(engine, program, capacity, metrics)
         if needed > KEPT_BYTES:
             _keep_for(self)
-        return self.kept_trainer(engine, program, capacity)
+        return self.kept_trainer(engine, program, capacity, metrics)
 
-    def kept_trainer(self, engine: Engine, program: Program, capacity: int) -> Trainer:
+    def kept_trainer(
+        self, engine: Engine, program: Program, capacity: int, metrics: tuple[Metric, ...]
+    ) -> Trainer:
         """Return a trainer as `trainer` does, the last one again if nothing has changed.
 
         For single steps and fits, which could otherwise spend much time on making one.
         To be called by one thread at a time.
         """
-        flags = tuple((parameter.trainable, parameter.renewed) for parameter in program.parameters)
+        flags = tuple(map(_settings, program.parameters))
         assert self.loss is not None
         loss = tuple(self.loss.kernel_options().items()) if self.loss.kernel else ()
-        key = (engine, self.optimizer.rule(), loss, self.metrics, flags, get_num_threads())
+        thresholds = tuple(metric.threshold for metric in metrics)
+        settings = loss, metrics, thresholds, flags
+        key = (engine, self.optimizer.rule(), settings, get_num_threads())
         kept = self._kept
         if kept is None or kept[0] != key or kept[1] < capacity:
             self._kept = kept = None  # before the next one takes memory
-            self._kept = kept = key, capacity, self.trainer(engine, program, capacity)
+            made = self.trainer(engine, program, capacity, metrics)
+            self._kept = kept = key, capacity, made
         return kept[2]
 
     def forget_trainer(self) -> None:
         """Let go of the trainer that is kept; if it is at work, that goes on."""
         self._kept = None
+
+
+def _settings(parameter: Parameter) -> tuple[Any, ...]:
+    """Return what a trainer takes from a parameter when it is made."""
+    regularizer, constraint = parameter.regularizer, parameter.constraint
+    settings: tuple[Any, ...] = parameter.trainable, parameter.renewed, regularizer, constraint
+    if regularizer is not None and regularizer.kernel is not None:
+        factors = ("l1", "l2", "factor", "mode")
+        settings += tuple(getattr(regularizer, name, None) for name in factors)
+    if constraint is not None and constraint.kernel is not None:
+        settings += tuple(constraint.options.values())
+    return settings
 
 
 _fitted_last: weakref.ref[Compiled] | None = None
@@ -312,7 +364,7 @@ class Loop(Record):
             if self.model.stop_training:
                 break
         if plan.epochs > plan.initial_epoch:
-            optimizer.finalize_variable_values(self.model.trainable_weights)
+            self.trainer.state.overwrite(self.model.trainable_weights)
         self.callbacks.on_train_end(logs)
 
     def _train_epoch(
@@ -355,7 +407,7 @@ class Loop(Record):
         What Python does for an epoch takes as long as several steps of a small network.
         """
         orders = np.array([_random_order(len(data)) for _ in epochs]) if plan.shuffle else None
-        rows = optimizer.next_hyperparameters(len(epochs) * batches(data, plan.batch_size))
+        rows = self._hyperparameters(optimizer, len(epochs) * batches(data, plan.batch_size))
         ends = np.empty((len(epochs), 1 + len(self.metrics)))
         untold = deque(zip(epochs, ends, strict=True))
         logs: Logs = {}
@@ -394,7 +446,7 @@ class Loop(Record):
     ) -> None:
         """Run the steps of an epoch, as many at a time as the budget allows."""
         steps = batches(data, batch_size)
-        rows = optimizer.next_hyperparameters(steps)
+        rows = self._hyperparameters(optimizer, steps)
         followed = self.callbacks.progress
         done = 0
         while done < steps:
@@ -411,7 +463,7 @@ class Loop(Record):
         steps = batches(data, batch_size)
         for step in range(steps):
             self.callbacks.on_train_batch_begin(step)
-            row = optimizer.next_hyperparameters(1)
+            row = self._hyperparameters(optimizer, 1)
             self.trainer.train(data, order, batch_size, step, row, BUDGET)
             self.callbacks.on_train_batch_end(step, self.logs())
             self.callbacks.on_progress(step + 1, steps, self.logs(quick=True))
@@ -443,9 +495,13 @@ class Loop(Record):
     def train_on_batch(self, optimizer: Optimizer, data: Dataset) -> Logs:
         """Take one step over all of `data`."""
         self._reset()
-        row = optimizer.next_hyperparameters(1)
+        row = self._hyperparameters(optimizer, 1)
         self.trainer.train(data, None, len(data), 0, row, BUDGET)
         return self.logs()
+
+    def _hyperparameters(self, optimizer: Optimizer, steps: int) -> np.ndarray:
+        """Return their values for the next steps of this model: others may share the optimizer."""
+        return optimizer.hyperparameters(self.trainer.state.iterations, steps)
 
     def _reset(self) -> None:
         self.trainer.reset()

@@ -288,10 +288,10 @@ def class_weights(class_weight: Mapping[int, float], y: np.ndarray, dtype: np.dt
 
 
 def _classes(y: np.ndarray) -> np.ndarray:
-    """Return class numbers: labels as they are, the largest entry of a one-hot row."""
+    """Return class numbers: labels, rounded if need be, or the largest entry of a one-hot row."""
     if y.ndim == 1:
         return y
-    return y[:, 0].astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1)
+    return np.rint(y[:, 0]).astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
 # Memory

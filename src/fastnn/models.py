@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -606,15 +606,15 @@ class Sequential(FastCall):
         heard = CallbackList(
             callbacks, history, self, verbose=verbose, epochs=plan.epochs, steps=steps
         )
-        with self._training_alone():
-            trainer = self._trainer_for(compiled, shape, plan.batch_size)
+        with self._training_alone(), self._metrics_for(compiled, shape) as metrics:
+            trainer = self._trainer_for(compiled, shape, plan.batch_size, metrics)
             self.history = history
-            loop = _training.Loop(self, trainer, compiled.metrics, heard)
+            loop = _training.Loop(self, trainer, metrics, heard)
             if full_batch:
                 from fastnn._full_batch import FullBatchLoop
 
                 program = self._ready(shape)[1]
-                loop = FullBatchLoop(self, trainer, compiled.metrics, heard, program)
+                loop = FullBatchLoop(self, trainer, metrics, heard, program)
             loop.fit(compiled.optimizer, data, validation, plan)
         return history
 
@@ -648,9 +648,9 @@ class Sequential(FastCall):
             )
         shape = self._shape_for(x)
         data = _weighted(self._dataset(compiled, shape, x, y, sample_weight), class_weight)
-        with self._training_alone():
-            trainer = self._trainer_for(compiled, shape, len(data), single=True)
-            loop = _training.Loop(self, trainer, compiled.metrics, CallbackList())
+        with self._training_alone(), self._metrics_for(compiled, shape) as metrics:
+            trainer = self._trainer_for(compiled, shape, len(data), metrics, single=True)
+            loop = _training.Loop(self, trainer, metrics, CallbackList())
             logs = loop.train_on_batch(compiled.optimizer, data)
         return _values(logs, return_dict)
 
@@ -667,18 +667,27 @@ class Sequential(FastCall):
         finally:
             self._training_lock.release()
 
-    def _trainer_for(
-        self, compiled: _training.Compiled, shape: Shape, capacity: int, single: bool = False
-    ) -> Trainer:
-        """Return a trainer for batches of at most `capacity` rows, for a `single` step or a fit.
-
-        Builds for this shape what is not built yet.
-        """
-        engine, program = self._ready(shape)
+    def _metrics_for(
+        self, compiled: _training.Compiled, shape: Shape
+    ) -> AbstractContextManager[tuple[Metric, ...]]:
+        """Context with the metrics to train with. Builds for this shape what is not built yet."""
+        program = self._ready(shape)[1]
         _training.require_gradient(program)
         compiled.resolve_metrics(program.outputs)
+        return compiled.lent_metrics()
+
+    def _trainer_for(
+        self,
+        compiled: _training.Compiled,
+        shape: Shape,
+        capacity: int,
+        metrics: tuple[Metric, ...],
+        single: bool = False,
+    ) -> Trainer:
+        """Return a trainer for batches of at most `capacity` rows, for a `single` step or a fit."""
+        engine, program = self._ready(shape)
         make = compiled.kept_trainer if single else compiled.trainer_to_fit
-        trainer = make(engine, program, capacity)
+        trainer = make(engine, program, capacity, metrics)
         compiled.optimizer.state = compiled.state(program)
         return trainer
 
@@ -790,7 +799,7 @@ class Sequential(FastCall):
         """
         compiled = self._require_compiled("evaluate")
         size = BATCH_SIZE if batch_size is None else batch_size
-        _validation.whole_number(size, "batch_size")
+        size = _validation.whole_number(size, "batch_size")
         data = self._dataset(compiled, self._resolve_shape(), x, y, sample_weight)
         steps = _training.batches(data, size)
         heard = CallbackList(callbacks, model=self, verbose=verbose, steps=steps)
@@ -819,9 +828,9 @@ class Sequential(FastCall):
         compiled.resolve_metrics(program.outputs)
         # A trainer of its own, as a fit may be running in another thread.
         size = min(batch_size, len(data))
-        trainer = compiled.trainer(engine, program, size)
-        loop = _training.Loop(self, trainer, compiled.metrics, callbacks)
-        return loop.evaluate(data, size)
+        with compiled.lent_metrics() as metrics:
+            trainer = compiled.trainer(engine, program, size, metrics)
+            return _training.Loop(self, trainer, metrics, callbacks).evaluate(data, size)
 
     def diagnose(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -892,7 +901,7 @@ class Sequential(FastCall):
     ) -> np.ndarray:
         """Predict where `FastCall.predict` cannot do so at once."""
         if batch_size is not None:
-            _validation.whole_number(batch_size, "batch_size")
+            batch_size = _validation.whole_number(batch_size, "batch_size")
         shape = self._resolve_shape()
         self._output_width(shape)
         features = self._features(x, shape)
@@ -978,12 +987,16 @@ class Sequential(FastCall):
         stack: list[Layer] = [*self._layers]
         if self._input is not None:
             stack.insert(0, self._input)
-        return {
+        config = {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype,
             "layers": [layers.serialize(layer) for layer in stack],
         }
+        told = stack and (stack[0] is self._input or stack[0]._given_shape is not None)
+        if self._built_shape is not None and not told:
+            config["build_input_shape"] = self._built_shape
+        return config
 
     @classmethod
     def from_config(
@@ -1001,7 +1014,14 @@ class Sequential(FastCall):
             Layer classes by name, looked at before those of `fastnn.layers`.
         """
         stack = [layers.deserialize(layer, custom_objects) for layer in config["layers"]]
-        return cls(stack, **{name: config[name] for name in config if name != "layers"})
+        rest = {name: config[name] for name in config if name != "layers"}
+        trainable, shape = rest.pop("trainable", True), rest.pop("build_input_shape", None)
+        model = cls(stack, **rest)
+        # The layers bring their own with them: some may be trained in a model that is not.
+        model._trainable = bool(trainable)
+        if shape is not None:
+            model.build(tuple(shape))
+        return model
 
 
 def _output_shapes(stack: Sequence[Layer], input_shape: Shape) -> list[Shape]:

@@ -549,10 +549,13 @@ class Trainer(Protocol):
         metric that has a kernel (0 for the others, whose `update_state` is called instead).
     rows : int
         Rows seen since `reset`.
+    state : OptimizerState
+        What its steps change beside the parameters.
     """
 
     totals: np.ndarray
     rows: int
+    state: OptimizerState
 
     def reset(self) -> None:
         """Set `totals` and `rows` to zero."""

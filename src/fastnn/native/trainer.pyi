@@ -6,6 +6,7 @@ from fastnn.program import Dataset, Objective, OptimizerState, Program, UpdateRu
 class Trainer:
     totals: np.ndarray
     rows: int
+    state: OptimizerState
     def __init__(
         self,
         program: Program,
