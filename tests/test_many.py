@@ -169,3 +169,21 @@ def test_ctrl_c_stops_all():
             model.fit(X, Y, verbose=0)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_shared_metrics_are_refused():
+    shared = fastnn.metrics.AUC()
+    both = make_models(2)
+    for model in both:
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=[shared])
+    with pytest.raises(ValueError, match="must not share metrics: 'auc' is in"):
+        fit_many(both, X, Y)
+
+
+def test_models_that_are_not_compiled_are_refused_before_any_is_trained():
+    first, second = *make_models(1), Sequential([Dense(3, "softmax", input_dim=6)])
+    before = first.get_weights()
+    with pytest.raises(RuntimeError, match="fit_many needs a compiled model"):
+        fit_many([first, second], X, Y)
+    for a, b in zip(first.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ def fit_many(
     Parameters
     ----------
     models : sequence of Sequential
-        Compiled, and without a layer in common.
+        Compiled, and without a layer or a metric object in common.
     x, y : array_like, or list of ndarray
         As in `Sequential.fit`, the same for all models; or lists with an array for each model.
     n_jobs : int, optional
@@ -63,10 +63,13 @@ def fit_many(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described; then no model has changed.
+        If `models` or `n_jobs` is not as described, or a list has not an entry for each model; then
+        no model has changed.
+    RuntimeError
+        If one is not compiled; then none has changed either.
     Exception
-        What the fit of one of the models raises. The others then stop at their last finished
-        step, as they do at Ctrl-C.
+        What the fit of one of the models raises, which checks data and options as it begins. The
+        others then stop at their last finished step, as they do at Ctrl-C.
 
     Notes
     -----
@@ -164,18 +167,28 @@ class _Heed(Callback):
 def _checked_models(models: Sequence[Sequential]) -> list[Sequential]:
     """Return the models as a list; check that they can be trained beside each other."""
     chosen = list(models)
-    owners: dict[int, Sequential] = {}
     for model in chosen:
         if not isinstance(model, Sequential):
             raise TypeError(f"fit_many expects Sequential models, got {type(model).__name__}")
-        for layer in every_layer(model.layers):
-            if id(layer) in owners:
-                raise ValueError(
-                    f"models that are trained at once must not share layers: '{layer.name}' is in "
-                    f"'{owners[id(layer)].name}' and '{model.name}'"
-                )
-            owners[id(layer)] = model
+    _check_apart(chosen, "layers", lambda model: every_layer(model.layers))
+    compiled = {id(model): model._require_compiled("fit_many") for model in chosen}
+    _check_apart(chosen, "metrics", lambda model: compiled[id(model)].metric_objects)
     return chosen
+
+
+def _check_apart(
+    models: Sequence[Sequential], kind: str, parts: Callable[[Sequential], Iterable[Any]]
+) -> None:
+    """Check that no part of such a kind belongs to two of the models."""
+    owners: dict[int, Sequential] = {}
+    for model in models:
+        for part in parts(model):
+            if id(part) in owners:
+                raise ValueError(
+                    f"models that are trained at once must not share {kind}: '{part.name}' is in "
+                    f"'{owners[id(part)].name}' and '{model.name}'"
+                )
+            owners[id(part)] = model
 
 
 def _arrays_for_each(given: Any, count: int, name: str) -> list[Any]:
