@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fastnn import Input, Sequential
+from fastnn.activations import ActivationFunction
+from fastnn.initializers import Initializer
 from fastnn.layers import (
     Activation,
     ActivityRegularization,
@@ -15,6 +17,7 @@ from fastnn.layers import (
     Dropout,
     GaussianDropout,
     GaussianNoise,
+    Layer,
     LayerNormalization,
     Normalization,
     PReLU,
@@ -104,3 +107,51 @@ def test_it_shares_nothing_with_the_model():
 def test_a_model_without_a_shape_is_refused():
     with pytest.raises(ValueError, match="does not know the shape of its input"):
         Sequential([Dense(2)]).optimized()
+
+
+class Square(ActivationFunction):
+    def forward(self, x):
+        return x * x
+
+    def backward(self, grad, x, y):
+        return 2 * grad * x
+
+
+class Halves(Initializer):
+    def __call__(self, shape, dtype=np.float32):
+        return np.full(shape, 0.5, dtype)
+
+
+class Scaled(Layer):
+    """A layer with an argument of its own."""
+
+    def __init__(self, factor, **options):
+        super().__init__(**options)
+        self.factor = factor
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, x, training):
+        return self.factor * x
+
+    def backward(self, gradient, x, y):
+        return self.factor * gradient
+
+
+def test_what_users_wrote_goes_into_the_folded_model():
+    layers = [
+        Dense(5, Square(), kernel_initializer=Halves(), use_bias=False, input_dim=4),
+        BatchNormalization(),
+        Dense(3, bias_initializer=Halves()),
+        Scaled(2.0),
+    ]
+    model = Sequential(layers)
+    x = np.random.default_rng(0).normal(size=(9, 4))
+    before = model.get_weights()
+    folded = model.optimized()
+    assert len(folded.layers) == 3
+    np.testing.assert_allclose(folded.predict(x), model.predict(x), rtol=1e-5, atol=1e-6)
+    assert not {id(layer) for layer in folded.layers} & {id(layer) for layer in model.layers}
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -7,6 +7,7 @@ after it. Computed in float64 and rounded once, the result is that of the layers
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -77,7 +78,14 @@ def copied(layer: Layer) -> Part:
         block = Residual([part.layer for part in inner], name=layer.name)
         return Part(block, [w for part in inner for w in part.weights])
     weights = [weight.value.astype(np.float64) for weight in layer.weights]
-    return Part(type(layer).from_config(layer.get_config()), weights)
+    return Part(unbuilt(layer), weights)
+
+
+def unbuilt(layer: Layer) -> Layer:
+    """Return a layer like `layer` without weights; what it is made with belongs to both."""
+    twin = copy.copy(layer)
+    twin._build_shape, twin._weights, twin._initializers = None, {}, {}
+    return twin
 
 
 def affine_of(layer: Layer) -> Affine | None:
@@ -119,5 +127,7 @@ def kernel_and_bias(dense: Part) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_weights(dense: Part, kernel: np.ndarray, bias: np.ndarray) -> Part:
-    config = dense.layer.get_config() | {"use_bias": True}
-    return Part(type(dense.layer).from_config(config), [kernel, bias])
+    twin = unbuilt(dense.layer)
+    assert isinstance(twin, Dense)
+    twin.use_bias = True
+    return Part(twin, [kernel, bias])
