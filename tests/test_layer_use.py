@@ -40,6 +40,15 @@ ENGINES = ["native", "reference"]
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.normal(size=(40, 1))
 
+
+class FourthPowers(fastnn.regularizers.L2):
+    def __call__(self, w):
+        return float(np.sum(w**4))
+
+    def gradient(self, w):
+        return 4 * w**3
+
+
 STACKS = {
     "PReLU": lambda: [PReLU("ones")],
     "Maxout": lambda: [Maxout(4)],
@@ -114,6 +123,11 @@ WRONG_ARGUMENTS = {
         lambda: Dense(2, activity_regularizer=type("Own", (fastnn.regularizers.Regularizer,), {})),
         ValueError,
         r"activity_regularizer must be L1, L2 or L1L2, got Own\(\)",
+    ),
+    "penalty of the user's own": (
+        lambda: Dense(2, activity_regularizer=FourthPowers(0.1)),
+        ValueError,
+        r"activity_regularizer must be L1, L2 or L1L2, got FourthPowers\(l2=0.1\)",
     ),
     "no pieces": (lambda: Maxout(2, 0), ValueError, "num_pieces must be at least 1, got 0"),
     "activation of rows": (lambda: SimpleRNN(2, "softmax"), ValueError, "element by element"),
@@ -571,3 +585,12 @@ def test_a_layer_that_only_reshapes_gives_an_array_of_its_own(training):
     x = np.ones((2, 3, 2), np.float32)
     Flatten()(x, training=training)[...] = 7
     np.testing.assert_array_equal(x, 1)
+
+
+def test_a_copy_of_a_block_has_the_layers_trained_that_the_block_has():
+    block = Residual([Dense(3), Dense(3)], input_dim=3)
+    block.trainable = False
+    block.layers[1].trainable = True
+    copied = Residual.from_config(block.get_config())
+    assert [layer.trainable for layer in copied.layers] == [False, True]
+    assert not copied.trainable

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from fastnn import (
+    Sequential,
     activations,
     constraints,
     initializers,
+    layers,
     losses,
     metrics,
     optimizers,
     regularizers,
+    schedules,
 )
 from fastnn._registry import Configurable, Registry, real
 
@@ -159,3 +162,45 @@ class TestReal:
         for value in outside:
             with pytest.raises(ValueError, match="x must be"):
                 real(value, "x", interval)
+
+
+class Doubled(activations.ActivationFunction):
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, grad, x, y):
+        return 2 * grad
+
+
+class Plain(layers.Layer):
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, x, training):
+        return x
+
+    def backward(self, gradient, x, y):
+        return gradient
+
+
+class Falling(schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return 0.1 / (1 + step)
+
+    def get_config(self):
+        return {}
+
+
+def test_classes_of_the_users_own_are_found_within_others():
+    block = layers.Residual([layers.Dense(3, Doubled()), Plain()], input_dim=3)
+    model = Sequential([block, layers.Dense(2, Doubled())])
+    known = {"Doubled": Doubled, "Plain": Plain}
+    copied = Sequential.from_config(model.get_config(), known)
+    assert isinstance(copied.layers[1].activation, Doubled)
+    assert isinstance(copied.layers[0].layers[0].activation, Doubled)
+    assert isinstance(copied.layers[0].layers[1], Plain)
+    with pytest.raises(ValueError, match="Unknown activation 'Doubled'"):
+        Sequential.from_config(model.get_config())  # they are known within the call alone
+    config = optimizers.serialize(optimizers.SGD(Falling()))
+    made = optimizers.deserialize(config, {"Falling": Falling})
+    assert made.learning_rate == 0.1

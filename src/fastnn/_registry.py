@@ -8,12 +8,27 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
+
+_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom", default=MappingProxyType({}))
+
+
+@contextmanager
+def custom_classes(classes: Mapping[str, Any] | None) -> Iterator[None]:
+    """Context in which every registry knows these classes by name, before those of its own."""
+    token = _custom.set({**_custom.get(), **(classes or {})})
+    try:
+        yield
+    finally:
+        _custom.reset(token)
 
 
 def real(value: Any, what: str, interval: str = "(-inf, inf)") -> float:
@@ -198,6 +213,9 @@ class Registry(Generic[T]):
 
     def find(self, name: str) -> type[T] | T:
         """Return the class or instance known as `name`."""
+        custom = _custom.get().get(name)
+        if isinstance(custom, type) and issubclass(custom, self.base):
+            return custom
         if name in self._lookup:
             return self._lookup[name]
         known = ", ".join(f"'{entry}'" for entry in sorted(self.entries))
@@ -220,17 +238,18 @@ class Registry(Generic[T]):
         ----------
         config : dict
         custom_objects : dict of str to class, optional
-            Classes by name, looked at before those that are known.
+            Classes by name, looked at before those that are known, here and for what the object
+            is made of.
         """
         if not isinstance(config, Mapping) or "class_name" not in config:
             raise ValueError(
                 f"the config of {_article(self.kind)} must be a dict with 'class_name' and "
                 f"'config', got {config!r}"
             )
-        name = config["class_name"]
-        entry = (custom_objects or {}).get(name) or self.find(name)
-        cls: Any = entry if isinstance(entry, type) else type(entry)
-        made: T = cls.from_config(config.get("config", {}))
+        with custom_classes(custom_objects):
+            entry = self.find(config["class_name"])
+            cls: Any = entry if isinstance(entry, type) else type(entry)
+            made: T = cls.from_config(config.get("config", {}))
         return made
 
     def _made(self, entry: type[T] | T) -> T:

@@ -73,7 +73,8 @@ class LayerFigures:
     name, kind : str
         Name and class of the layer.
     activation : str or None
-        What its last activation is called, if it has one.
+        What its last activation is called, if it has one. None for `SimpleRNN`, whose activation
+        is within its steps.
     units : int
         Numbers that come out for one sample.
     outputs : Spread
@@ -88,8 +89,8 @@ class LayerFigures:
         lies, so that nothing flows back through it. None where the activation is nowhere flat,
         or saturates. For a layer made of others, of the units of the last activation within.
     saturated_share : ndarray of shape (units,), or None
-        Share of the samples on which each unit is within a hundredth of a bound of its sigmoid,
-        tanh or the like; None for other activations.
+        Share of the samples on which each unit is as near to a bound of its sigmoid, tanh or the
+        like as a hundredth of the distance between the bounds; None for other activations.
     flow : {"vanishing", "exploding", None}
         Whether ``output_gradients.mean_abs`` is less than 1e-3 or more than 1e3 times that of the
         last layer. What is not finite explodes.

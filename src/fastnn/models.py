@@ -856,8 +856,8 @@ class Sequential(FastCall):
               their sizes, less than 1e-3 or more than 1e3 times those of the last layer;
             - dead units: 40 per cent or more of a layer's units are off on every row, as a ReLU
               is whose input is never positive;
-            - saturation: half of a hidden layer's outputs or more are within a hundredth of the
-              bounds of their sigmoid, tanh or the like.
+            - saturation: half of a hidden layer's outputs or more are as near to a bound of their
+              sigmoid, tanh or the like as a hundredth of the distance between the bounds.
 
             `fastnn.plotting.gradient_flow` and `fastnn.plotting.dead_units` draw it.
 
@@ -1011,7 +1011,8 @@ class Sequential(FastCall):
         config : dict
             As from `get_config`.
         custom_objects : dict of str to class, optional
-            Layer classes by name, looked at before those of `fastnn.layers`.
+            Classes by name of your own layers, activations, initializers and so on, looked at
+            before those of fastnn.
         """
         stack = [layers.deserialize(layer, custom_objects) for layer in config["layers"]]
         rest = {name: config[name] for name in config if name != "layers"}

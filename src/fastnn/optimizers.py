@@ -95,7 +95,7 @@ class Optimizer(Configurable):
         Keep moving averages of the weights, and set the weights to these at the end of `fit`
         (`finalize_variable_values`) [1]_.
     ema_momentum : float, default 0.99
-        In [0, 1]. After each step the average is ``ema_momentum * average + (1 - ema_momentum) *
+        In [0, 1]. After each batch the average is ``ema_momentum * average + (1 - ema_momentum) *
         w``; it begins as the weights after the first step.
     ema_overwrite_frequency : int, optional
         At least 1. Set the weights to the averages after every so many steps, too.

@@ -148,8 +148,9 @@ class Dense(KernelLayer):
 def _check_known(regularizer: Regularizer | None) -> None:
     """Raise ValueError if the penalty is not one that the program has for activities."""
     known = regularizers.L1, regularizers.L2, regularizers.L1L2
-    if regularizer is not None and not isinstance(regularizer, known):
-        raise ValueError(f"activity_regularizer must be L1, L2 or L1L2, got {regularizer!r}")
+    if regularizer is None or (isinstance(regularizer, known) and regularizer.kernel):
+        return
+    raise ValueError(f"activity_regularizer must be L1, L2 or L1L2, got {regularizer!r}")
 
 
 def activity_ops(regularizer: Regularizer | None, width: int) -> list[Op]:

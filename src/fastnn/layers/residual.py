@@ -120,4 +120,8 @@ class Residual(Layer):
         """Return a new, unbuilt block."""
         from fastnn.layers import deserialize
 
-        return cls(**{**config, "layers": [deserialize(layer) for layer in config["layers"]]})
+        inner = [deserialize(layer) for layer in config["layers"]]
+        block = cls(**{**config, "layers": inner, "trainable": True})
+        # The layers bring their own with them: some may be trained in a block that is not.
+        block._trainable = bool(config.get("trainable", True))
+        return block
