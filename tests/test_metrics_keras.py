@@ -254,3 +254,40 @@ def test_function(function, y_true, expected):
     values = getattr(metrics, function)(np.array(y_true), np.array(Y_PRED))
     assert np.shape(values) == np.shape(expected)
     np.testing.assert_allclose(values, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("kind", [metrics.BinaryAccuracy, metrics.Accuracy])
+def test_each_of_a_row_of_decisions_counts(kind):
+    metric, weighted = kind(), kind()
+    for true, pred in (([1.0], [1.0]), ([1.0, 1, 1], [0.0, 0, 0])):
+        metric.update_state(true, pred)
+        weighted.update_state(true, pred, np.ones(len(true)))
+    assert metric.result() == weighted.result() == 0.25
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        metrics.Accuracy,
+        metrics.BinaryAccuracy,
+        metrics.CosineSimilarity,
+        metrics.MeanAbsolutePercentageError,
+        metrics.MeanSquaredError,
+    ],
+)
+def test_an_empty_row_is_nothing(kind):
+    metric, same = kind(), kind()
+    metric.update_state([], [])
+    for each in (metric, same):
+        each.update_state([[1.0, 2.0]], [[1.0, 3.0]])
+    assert metric.result() == same.result()
+
+
+def test_correlation_of_a_row_is_that_of_one_sample():
+    true, pred = [0.0, 1.0, 2.0], [0.0, 1.0, 3.0]
+    expected = np.corrcoef(true, pred)[0, 1]
+    assert metrics.PearsonCorrelation()(true, pred) == pytest.approx(expected, rel=1e-6)
+    assert metrics.pearson_correlation(true, pred) == pytest.approx([expected], rel=1e-6)
+    assert metrics.ConcordanceCorrelation()(true, true) == pytest.approx(1, rel=1e-6)
+    columns = np.column_stack([true, pred])
+    assert metrics.PearsonCorrelation(axis=0)(columns, columns) == pytest.approx(1, rel=1e-6)

@@ -110,6 +110,7 @@ class MeanMetric(Metric):
     """
 
     _own_kernel: ClassVar[str | None] = None
+    _of_outputs: ClassVar[bool] = False  # each output counts, of whatever sample it is
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -140,9 +141,12 @@ class MeanMetric(Metric):
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
-        if sample_weight is not None and np.ndim(y_true) == np.ndim(y_pred) == 1:
-            # Each has a weight of its own, so these are samples with one output.
-            y_pred = np.reshape(y_pred, (-1, 1))
+        if np.ndim(y_true) == np.ndim(y_pred) == 1:
+            if np.size(y_true) == np.size(y_pred) == 0:
+                return
+            if sample_weight is not None or self._of_outputs:
+                # Each has a weight or a value of its own: these are samples with one output.
+                y_pred = np.reshape(y_pred, (-1, 1))
         true, pred, shape = as_rows(y_true, y_pred, bool(self.sparse))
         values = self.values(true, pred).astype(np.float64, copy=False)
         if sample_weight is None:

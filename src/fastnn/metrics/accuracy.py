@@ -33,6 +33,7 @@ class Accuracy(MeanMetric):
 
     sparse = False
     direction = "up"
+    _of_outputs = True
 
     def __init__(self, name: str = "accuracy") -> None:
         super().__init__(name)
@@ -59,6 +60,7 @@ class BinaryAccuracy(MeanMetric):
     kernel = "binary_accuracy"
     sparse = False
     direction = "up"
+    _of_outputs = True
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)

@@ -33,6 +33,8 @@ class _Correlation(Metric):
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
+        if self.axis == -1:
+            y_true, y_pred = _one_sample(y_true), _one_sample(y_pred)
         true, pred, weights = as_outputs(y_true, y_pred, sample_weight, labels=False)
         if self.axis == -1:
             values = self._of(_moments_of_rows(true, pred))
@@ -147,11 +149,18 @@ def concordance_correlation(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1
     return _values(ConcordanceCorrelation, y_true, y_pred, axis)
 
 
+def _one_sample(y: ArrayLike) -> ArrayLike:
+    """Return outputs without an axis of samples as those of one sample."""
+    return np.reshape(y, (1, -1)) if np.ndim(y) == 1 else y
+
+
 @ieee_arithmetic()
 def _values(
     kind: type[_Correlation], y_true: ArrayLike, y_pred: ArrayLike, axis: int
 ) -> np.ndarray:
+    if _checked_axis(axis) == -1:
+        y_true, y_pred = _one_sample(y_true), _one_sample(y_pred)
     true, pred, _ = as_outputs(y_true, y_pred, None, labels=False)
-    if _checked_axis(axis) == 0:
+    if axis == 0:
         true, pred = true.T, pred.T
     return kind._of(_moments_of_rows(true, pred))
