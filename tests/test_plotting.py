@@ -12,7 +12,16 @@ import fastnn
 from fastnn import Perceptron, Sequential, plotting
 from fastnn.activations import ActivationFunction
 from fastnn.callbacks import LambdaCallback
-from fastnn.layers import Activation, Dense, Dropout, Flatten
+from fastnn.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Maxout,
+    PReLU,
+    Residual,
+    UnitNormalization,
+)
 
 matplotlib = pytest.importorskip("matplotlib")
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -195,6 +204,27 @@ def test_a_model_that_says_the_same_everywhere_has_no_line():
 
 
 @pytest.mark.parametrize(
+    ("label", "threshold", "shade"), [(0, 0.5, 0.1), (1, 0.5, 0.9), (-1, 0, 0.1)]
+)
+def test_one_class_has_the_colour_of_the_outputs_on_its_side(label, threshold, shade):
+    model = Sequential([Dense(1, "sigmoid", input_dim=2)])
+    x, y = [[0, 0], [1.0, 1]], [label, label]
+    ax = drawn(plotting.decision_boundary(model, x, y, threshold=threshold))
+    samples = ax.collections[-1]
+    assert samples.get_offsets().tolist() == x
+    assert_allclose(samples.get_facecolor(), [matplotlib.colormaps["RdBu_r"](shade)])
+    assert texts(ax.get_legend().get_texts()) == [f"{label}"]
+
+
+def test_one_label_has_one_colour():
+    model = Plane(lambda x: np.full(len(x), "on"))
+    ax = drawn(plotting.decision_boundary(model, [[0, 0], [1, 1]], ["on", "on"], resolution=4))
+    (region,), (samples,) = ax.images, ax.collections
+    assert_allclose(region.to_rgba(0)[:3], samples.get_facecolor()[0, :3])
+    assert texts(ax.get_legend().get_texts()) == ["on"]
+
+
+@pytest.mark.parametrize(
     ("x", "y", "message"),
     [
         (np.ones((4, 3)), np.ones(4), r"x of shape \(n, 2\), got \(4, 3\)"),
@@ -210,6 +240,11 @@ def test_other_shapes_are_refused(x, y, message):
 def test_predictions_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="not all finite"):
         plotting.decision_boundary(Plane(lambda x: np.full(len(x), np.nan)), *XOR)
+
+
+def test_a_threshold_is_a_number():
+    with pytest.raises(TypeError, match="threshold must be a number, got 'a'"):
+        plotting.decision_boundary(small(), *XOR, threshold="a")
 
 
 # Films
@@ -258,11 +293,22 @@ def test_a_film_of_several_classes(tmp_path):
     assert frames_of(path) == 2
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"every": 0}, {"fps": 0}, {"resolution": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"every": 0},
+        {"fps": 0},
+        {"resolution": 1},
+        {"threshold": "a"},
+        {"threshold": np.nan},
+    ],
+    ids=str,
+)
 def test_a_film_is_refused_before_training(wrong, tmp_path):
     model = small()
     before = model.get_weights()
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
         plotting.animate_decision_boundary(model, *XOR, tmp_path / "a.gif", **wrong)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         plotting.animate_decision_boundary(model, *XOR, tmp_path / "none" / "a.gif")
@@ -346,6 +392,34 @@ def test_larger_networks_are_drawn_as_blocks(name):
     ax = drawn(plotting.network_diagram(model))
     assert len(ax.patches) == 1 + len(model.layers)
     assert texts(ax.texts)[0] == "input"
+
+
+def untold():
+    """Models of which neurons would not tell all, though the width seems to go on."""
+    return {
+        "residual": [Residual([Dense(3), Dense(3)], input_dim=3)],
+        "glu": [Dense(4, "glu", input_dim=2), Dense(1)],
+        "maxout": [Dense(2, input_dim=2), Maxout(2)],
+        "maxout alone": [Maxout(2, input_dim=2)],
+        "no kernel": [UnitNormalization(input_dim=2)],
+    }
+
+
+@pytest.mark.parametrize("name", untold())
+def test_what_neurons_do_not_tell_is_drawn_as_blocks(name):
+    model = Sequential(untold()[name])
+    ax = drawn(plotting.network_diagram(model))
+    assert len(ax.patches) == 1 + len(model.layers)
+    assert not ax.collections  # edges
+    with pytest.raises(ValueError, match="draw this model with detail='blocks'"):
+        plotting.network_diagram(model, detail="neurons")
+
+
+def test_layers_without_a_kernel_go_with_the_neurons_before_them():
+    layers = [Dense(3, input_dim=2), UnitNormalization(name="unit"), PReLU(name="slopes")]
+    ax = drawn(plotting.network_diagram(Sequential(layers)))
+    assert len(ax.patches) == 2 + 3
+    assert ax.texts[1].get_text().endswith("\n+ unit\n+ slopes")
 
 
 def test_blocks_tell_sizes():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._extras import require
+from fastnn._registry import real
 from fastnn._validation import numeric_array, whole_number
 from fastnn.callbacks import Callback
 from fastnn.models import Sequential
@@ -64,7 +65,7 @@ def decision_boundary(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `x` or `y` is not as described.
+        If an argument is not as described.
 
     Examples
     --------
@@ -74,6 +75,7 @@ def decision_boundary(
     >>> ax.get_xlabel()
     'feature 1'
     """
+    threshold = real(threshold, "threshold")
     features, labels = _two_features(x), _classes(y, len(np.asarray(x)))
     grid = _Grid(features, whole_number(resolution, "resolution", minimum=2))
     outputs = _Outputs(_predicted(model, grid.points), threshold, labels)
@@ -160,17 +162,27 @@ class _Outputs:
             self.classes = np.arange(predictions.shape[1])
         elif numbers:
             self.surface = predictions.ravel()
-            self.classes = np.unique(labels)
+            self.classes = _either_side(labels, threshold)
         else:
             self.classes = np.union1d(labels, predictions)
             self.winners = np.searchsorted(self.classes, predictions.ravel())
 
 
+def _either_side(labels: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the classes of a single output, the lower one first."""
+    classes = np.unique(labels)
+    numbers = classes.dtype.kind in "biuf"
+    if numbers and len(classes) == 1 and classes[0] > threshold:
+        # Alone it is still the upper one, and has the colour of the outputs there.
+        return np.union1d(np.zeros_like(classes), classes)
+    return classes
+
+
 def _colours(count: int) -> np.ndarray:
-    """Return colours for so many classes; blue and red for two."""
+    """Return colours for so many classes; blue and red for two, blue for one."""
     colormaps = require("matplotlib", "plot").colormaps
     if count <= 2:
-        return colormaps["RdBu_r"]([0.1, 0.9])
+        return colormaps["RdBu_r"]([0.1, 0.9])[:count]
     return colormaps["tab10"](np.arange(count) % 10)
 
 
@@ -293,6 +305,7 @@ def animate_decision_boundary(
     >>> model.compile("adam", "binary_crossentropy")
     >>> ax = animate_decision_boundary(model, x, y, "xor.gif", epochs=500)  # doctest: +SKIP
     """
+    threshold = real(threshold, "threshold")
     features, labels = _two_features(x), _classes(y, len(np.asarray(x)))
     grid = _Grid(features, whole_number(resolution, "resolution", minimum=2))
     last = whole_number(epochs, "epochs")

@@ -41,7 +41,8 @@ def network_diagram(model: Sequential, *, detail: str = "auto", ax: Axes | None 
         Of known input shape.
     detail : {"auto", "neurons", "blocks"}, default "auto"
         "auto" draws neurons where that stays readable: at most 16 in a layer, at most 8 layers
-        of them, and nothing but dense layers and such as leave the number of units as it is.
+        of them, and nothing but dense layers and such as have no kernel and leave the number
+        of units as it is.
     ax : Axes, optional
 
     Returns
@@ -53,7 +54,7 @@ def network_diagram(model: Sequential, *, detail: str = "auto", ax: Axes | None 
     ImportError
         If matplotlib is not installed.
     ValueError
-        If neurons are asked for and the layers are of another kind, or `detail` is unknown.
+        If neurons are asked for and would not tell all of the model, or `detail` is unknown.
 
     Examples
     --------
@@ -69,8 +70,9 @@ def network_diagram(model: Sequential, *, detail: str = "auto", ax: Axes | None 
     columns = None if detail == "blocks" else _columns(model)
     if detail == "neurons" and columns is None:
         raise ValueError(
-            "neurons can be drawn of dense layers and such as leave the number of units as it "
-            "is: draw this model with detail='blocks'"
+            "neurons can be drawn of dense layers with an output for each unit, and beside them of "
+            "layers without a kernel that leave the number of units as it is: draw this model "
+            "with detail='blocks'"
         )
     few = columns is not None and len(columns) <= MOST_COLUMNS + 1
     if columns is None or not (
@@ -97,18 +99,20 @@ def _columns(model: Sequential) -> list[_Column] | None:
     width = int(model.input_shape[1] or 0)
     columns = [_Column(width, "input")]
     for layer, shape in zip(model.layers, model.layer_output_shapes, strict=True):
-        if len(shape) != 2:
+        if len(shape) != 2 or layer._inner:
             return None
         weights = {parameter.name: parameter.numpy() for parameter in layer.weights}
-        kernel, units = weights.get("kernel"), int(shape[1] or 0)
-        if kernel is not None and kernel.shape == (width, units):
-            columns.append(_Column(units, _kind(layer, "\n"), kernel, weights.get("bias")))
-        elif units == width:
+        wide = {name: values.shape for name, values in weights.items() if values.ndim > 1}
+        units = int(shape[1] or 0)
+        if wide == {"kernel": (width, units)}:
+            kernel, bias = weights["kernel"], weights.get("bias")
+            columns.append(_Column(units, _kind(layer, "\n"), kernel, bias))
+        elif units == width and not wide:
             columns[-1].title += f"\n+ {_kind(layer, ' ')}"
         else:
             return None
         width = units
-    return columns
+    return columns if len(columns) > 1 else None
 
 
 def _kind(layer: Layer, separator: str) -> str:
