@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -729,6 +730,45 @@ class TestOwnMetric:
         again = metrics.MeanMetricWrapper.from_config(metric.get_config())
         assert again([[1, 0]], [[0.4, 0.2]]) == 1.0
         assert again.name == "binary_accuracy"
+
+    def test_wrapper_of_a_known_function_names_it(self):
+        metric = metrics.MeanMetricWrapper(metrics.binary_accuracy, "mine", threshold=0.3)
+        form = json.loads(json.dumps(metrics.serialize(metric)))
+        assert form["config"] == {"fn": "binary_accuracy", "name": "mine", "threshold": 0.3}
+        for again in (metrics.deserialize(form), metrics.get(form)):
+            assert type(again) is metrics.MeanMetricWrapper
+            assert again.get_config() == metric.get_config()
+        metric.update_state([[1, 0], [1, 1]], [[0.4, 0.2], [0.2, 0.4]])
+        again.update_state([[1, 0], [1, 1]], [[0.4, 0.2], [0.2, 0.4]])
+        assert again.result() == metric.result() == 0.75
+
+    def test_wrapper_of_another_function_keeps_it(self):
+        def hinge(y_true, y_pred):
+            return (y_pred - y_true).mean(axis=-1)
+
+        form = metrics.serialize(metrics.MeanMetricWrapper(hinge))
+        assert form["config"]["fn"] is hinge
+        again = metrics.deserialize(form)
+        assert again([[0.0]], [[3.0]]) == 3.0
+        assert again.name == "hinge"
+
+    def test_wrapper_of_an_unknown_function_is_refused(self):
+        form = {"class_name": "MeanMetricWrapper", "config": {"fn": "bias"}}
+        with pytest.raises(ValueError, match="has no function 'bias': give 'fn' as the function"):
+            metrics.deserialize(form)
+
+    @pytest.mark.parametrize("name", ["mean_metric_wrapper", "MeanMetricWrapper"])
+    def test_name_of_the_wrapper_is_not_enough(self, name):
+        with pytest.raises(TypeError, match=rf"'{name}' says too .*MeanMetricWrapper\(fn=\.\.\.\)"):
+            metrics.get(name)
+
+    def test_own_class_goes_before_the_wrapper(self):
+        class Own(metrics.MeanMetricWrapper):
+            pass
+
+        form = metrics.serialize(metrics.MeanMetricWrapper(losses.hinge))
+        again = metrics.deserialize(form, {"MeanMetricWrapper": Own})
+        assert (type(again), again.fn) == (Own, losses.hinge)
 
     def test_wrapper_needs_a_function(self):
         with pytest.raises(TypeError, match="fn must be a function"):

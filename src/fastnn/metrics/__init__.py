@@ -262,6 +262,19 @@ _registry: Registry[Metric] = Registry(
     },
 )
 
+_OF_FUNCTIONS: dict[str, type[Metric]] = {
+    "mean_metric_wrapper": MeanMetricWrapper,
+    "MeanMetricWrapper": MeanMetricWrapper,
+}
+"""Known by name where there is a config; without one the name says too little."""
+
+_FUNCTIONS = {
+    name: function
+    for name, function in globals().items()
+    if name in __all__ and inspect.isfunction(function)
+}
+"""What a config of `MeanMetricWrapper` may name, all functions above."""
+
 
 def get(
     identifier: Any,
@@ -355,14 +368,17 @@ def _check_targets(metric: Metric, loss: Loss) -> None:
 
 def _made(identifier: Any) -> Metric:
     if isinstance(identifier, str):
-        return _named(_registry.find(identifier), identifier)
+        cls = _OF_FUNCTIONS.get(identifier) or _registry.find(identifier)
+        return _named(cls, identifier)
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier)
     is_function = callable(identifier) and not isinstance(identifier, type | Metric)
     return MeanMetricWrapper(identifier) if is_function else _registry.get(identifier)
 
 
 def _named(cls: Any, name: str) -> Metric:
     parameters = inspect.signature(cls).parameters.values()
-    missing = [p.name for p in parameters if p.default is p.empty]
+    missing = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
     if missing:
         arguments = ", ".join(f"{argument}=..." for argument in missing)
         raise TypeError(
@@ -373,8 +389,17 @@ def _named(cls: Any, name: str) -> Metric:
 
 
 def serialize(metric: Metric) -> dict[str, Any]:
-    """Return ``{"class_name": ..., "config": ...}``, without the state."""
-    return _registry.serialize(metric)
+    """Return ``{"class_name": ..., "config": ...}``, without the state.
+
+    Where a `MeanMetricWrapper` has a function of this module, that is given by its name; any other
+    function is given as it is.
+    """
+    form = _registry.serialize(metric)
+    if type(metric) is MeanMetricWrapper:
+        name = getattr(metric.fn, "__name__", "")
+        if _FUNCTIONS.get(name) is metric.fn:
+            form["config"]["fn"] = name
+    return form
 
 
 def deserialize(
@@ -388,4 +413,20 @@ def deserialize(
     custom_objects : dict of str to class, optional
         Classes by name that are not fastnn's own.
     """
-    return _registry.deserialize(config, custom_objects)
+    classes = {**_OF_FUNCTIONS, **(custom_objects or {})}
+    return _registry.deserialize(_with_function(config), classes)
+
+
+def _with_function(config: Any) -> Any:
+    """Return the config of a wrapper with the function that it names, any other as it is."""
+    if not isinstance(config, Mapping) or config.get("class_name") not in _OF_FUNCTIONS:
+        return config
+    arguments = dict(config.get("config", {}))
+    name = arguments.get("fn")
+    if isinstance(name, str):
+        if name not in _FUNCTIONS:
+            raise ValueError(
+                f"fastnn.metrics has no function {name!r}: give 'fn' as the function itself"
+            )
+        arguments["fn"] = _FUNCTIONS[name]
+    return {**config, "config": arguments}
