@@ -77,6 +77,7 @@ setup(
                 f"{NATIVE}/c/dispatch.c",
                 f"{NATIVE}/c/cache.c",
                 f"{NATIVE}/c/scratch.c",
+                optimise=FOR_SIZE,
             ),
             extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
             extension("orthogonal", optimise=FOR_SIZE),
