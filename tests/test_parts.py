@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import numpy as np
@@ -131,3 +132,30 @@ def test_a_fit_does_not_depend_on_the_batches_of_the_one_before(first):
         results.append(model.get_weights())
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+def test_a_fit_after_an_interrupted_one_is_as_any_other():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for delay in (0.01, 0.02, 0.03):
+            model, x, y = made("narrow")
+            model.compile("sgd", "mse")
+            start = model.get_weights()
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(x, y, 1100, epochs=10**6, verbose=0)
+            results = []
+            for again in (True, False):
+                model.set_weights(start)
+                if not again:
+                    model.compile("sgd", "mse")
+                model.fit(x, y, 32, shuffle=False, epochs=1, verbose=0)
+                results.append(model.get_weights())
+            for one, other in zip(*results, strict=True):
+                np.testing.assert_array_equal(one, other)
+    finally:
+        signal.signal(signal.SIGALRM, before)

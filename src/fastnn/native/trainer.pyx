@@ -438,11 +438,11 @@ cdef class Trainer:
         cdef double *sums = NULL if ends is None else <double *>address(ends)
         cdef Batch batch = self._batch(data)
         cdef double work = self._work_to_share(min(size, rows))
+        self._gather_crew(min(size, rows))
         cdef double now = seconds()
         cdef bint paced = get_num_threads() > 1
         cdef uint64_t float_mode = fnn_flush_subnormals()
         cdef double end = now + <double>budget
-        self._gather_crew(min(size, rows))
         self.pace.begin(now)
         try:
             with nogil:
@@ -475,8 +475,8 @@ cdef class Trainer:
         cdef int64_t step = 0, size = batch_size, start = first, rows = len(data), row
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
-        cdef uint64_t float_mode = fnn_flush_subnormals()
         self._gather_crew(min(size, rows))
+        cdef uint64_t float_mode = fnn_flush_subnormals()
         try:
             with nogil:
                 while (start + step) * size < rows:
@@ -511,8 +511,9 @@ cdef class Trainer:
         """Write the gradient of the loss over `data` to `out`; see `fastnn.program.Trainer`."""
         cdef Batch batch = self._batch(data)
         cdef uint64_t iteration = self.state.iterations
-        cdef uint64_t float_mode = fnn_flush_subnormals()
         batch.whole = len(data)
+        self._gather_crew(batch.whole)
+        cdef uint64_t float_mode = fnn_flush_subnormals()
         try:
             with nogil:
                 wake_team(self._work_to_share(batch.whole))
@@ -560,6 +561,7 @@ cdef class Trainer:
         memset(self.sums, 0, self.sum_count * sizeof(double))
         if parts > 1 and self.places != NULL:
             return self._pass_together(batch, order, start, training, iteration, parts)
+        self.passing.write_gradients_to(self.gradients)
         for i in range(parts):
             part = part_of(batch, i, parts)
             part.add = i > 0
@@ -590,7 +592,6 @@ cdef class Trainer:
                     self._add_gradients(p.places[i])
             p.first += count
             heed_signals(self.row_work * batch.whole * count / parts)
-        self.passing.write_gradients_to(self.gradients)
         return 0
 
     cdef void _add_gradients(self, const char *place) noexcept nogil:
@@ -608,7 +609,9 @@ cdef class Trainer:
 
     cdef int _step(self, Batch *batch, const int64_t *order, int64_t start, uint64_t iteration,
                    const double *hyper) except -1 nogil:
-        self.passing.deferring = batch.whole <= min(self.passing.capacity, self.deferred_rows)
+        self.passing.deferring = (
+            batch.whole <= self.deferred_rows and self._parts_of(batch.whole) == 1
+        )
         self._pass(batch, order, start, True, iteration)
         self._add_penalties(batch.whole, True)
         if self.own_constraint_count:
