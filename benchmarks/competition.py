@@ -19,7 +19,7 @@ import machine
 import measuring
 import threads
 
-BATCH_SIZES = (128,)
+BATCH_SIZES = (128, 1024)
 DEFAULT, ONE = "default", "one thread"
 
 BURN = """

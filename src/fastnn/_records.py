@@ -1,7 +1,7 @@
 """Records: objects of a few fields that are given once.
 
-What a frozen dataclass is, too; but each of these takes 0.4 ms to be defined, in every program that
-imports fastnn, and an op is little more than a name for a few fields.
+What a frozen dataclass is, too; but each of these takes its time to be defined, in every program
+that imports fastnn, and an op is little more than a name for a few fields.
 """
 
 from __future__ import annotations

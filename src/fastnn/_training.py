@@ -51,10 +51,10 @@ AHEAD = 1 << 15
 """Rows that epochs may have together which follow each other without a word from Python."""
 
 KEPT_BYTES = 1 << 20
-"""Workspace up to which a trainer is kept for the next fit: making one takes 0.1 ms."""
+"""Workspace up to which a trainer is kept for the next fit, which would have to make one."""
 
 LAST_KEPT_BYTES = 1 << 26
-"""Workspace up to which one is kept by the model that was fitted last: new pages cost 0.1 ms/MB."""
+"""Workspace up to which one is kept by the model that was fitted last: new pages take time."""
 
 
 class Plan(Record):

@@ -8,16 +8,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from fastnn.program import LayerOp, Objective, Program, sees_whole_batches
+from fastnn.program import ActivationOp, LayerOp, Objective, Op, Program, sees_whole_batches
 
 LAYER_FLOPS = 20
-"""Operations of a product that take as long as one element of a layer."""
+"""Operations of a product that take as long as one element of another layer."""
 
 ELEMENT_FLOPS = 80
 """And of an output's way through a training step, besides the products."""
 
 WORTH_FLOPS, WORTH_ROWS = 4e6, 128
-"""Of parts that are worth a thread: some 30 us, and long sums for the gradients of kernels."""
+"""Of parts that are worth a thread: what one core has written comes slowly to the other, and sums
+of few rows make gradients slow."""
 
 MOST_TOGETHER = 8
 """Parts of a batch that threads pass over at a time; they have gradients of their own,"""
@@ -44,13 +45,17 @@ def flops_per_row(program: Program) -> float:
     """Return the operations of a forward pass for each row."""
     flops = 0.0
     for op in program.ops:
-        if isinstance(op, LayerOp):
+        if isinstance(op, LayerOp | ActivationOp):
             flops += LAYER_FLOPS * (op.inputs + op.outputs)
-            if op.kernel == "simple_rnn":
-                flops += 2.0 * op.options["steps"] * sum(p.size for p in op.parameters)
-        else:
-            flops += 2.0 * sum(p.size for p in op.parameters)
+        flops += 2.0 * _uses_of_weights(op) * sum(p.size for p in op.parameters)
     return flops
+
+
+def _uses_of_weights(op: Op) -> int:
+    """Return how often the weights of an op are multiplied for each row."""
+    if isinstance(op, LayerOp):
+        return op.options["steps"] if op.kernel == "simple_rnn" else 0
+    return 1
 
 
 @dataclass(frozen=True)
