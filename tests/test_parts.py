@@ -19,9 +19,7 @@ from fastnn.layers import (
     Maxout,
     SimpleRNN,
 )
-from fastnn.losses import MeanSquaredError
 from fastnn.native.parts import MOST_TOGETHER, WORTH_FLOPS, WORTH_ROWS, Parts
-from fastnn.program import Objective
 
 WIDE = [Dense(700, "gelu"), Dropout(0.3), Dense(3)]
 
@@ -58,7 +56,7 @@ def parts_of(layers, inputs=(30,)):
     model = Sequential([Input(inputs), *layers])
     model.build()
     program = models._lower(model.layers, (None, *inputs), np.dtype("float32"))
-    return Parts.of(program, Objective(MeanSquaredError(), None, ()))
+    return Parts.of(program)
 
 
 @pytest.mark.parametrize("most", [32, 100, 512])

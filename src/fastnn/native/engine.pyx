@@ -29,7 +29,7 @@ from fastnn.native.team cimport Pace, share_out, shared_gemm, shared_pack, team_
 
 import numpy
 
-from fastnn.native.parts import MOST_TOGETHER, Parts, flops_per_row
+from fastnn.native.parts import MOST_TOGETHER, WHOLE, Parts, flops_per_row
 from fastnn.native.team import get_num_threads
 from fastnn.native.trainer import Trainer
 from fastnn.program import LayerOp, aligned_zeros
@@ -94,6 +94,7 @@ cdef class NativeEngine:
     cdef int type_number
     cdef double row_flops
     cdef bint rows_can_be_shared
+    cdef object parts          # of batches; None until they are asked for
     cdef Pace pace             # of training with so many rows, from one trainer to the next
     cdef int64_t paced_rows
     cdef readonly bint reads_indices    # the first op is an embedding: x is looked at by itself
@@ -380,9 +381,17 @@ cdef class NativeEngine:
             shared_gemm(self.ops.table, &g)
         return 0
 
+    def _parts_for(self, objective):
+        """Return in what parts batches are worked on."""
+        if objective.loss.kernel is None or any([m.kernel is None for m in objective.metrics]):
+            return WHOLE
+        if self.parts is None:
+            self.parts = Parts.of(self.program)
+        return self.parts
+
     def rows_at_once(self, objective, batch_size):
         """Return for how many rows of a batch a trainer has room: it works on it in parts."""
-        parts = Parts.of(self.program, objective)
+        parts = self._parts_for(objective)
         threads = min(get_num_threads(), MOST_TOGETHER) if parts.together else 1
         return min(batch_size, threads * parts.longest(batch_size))
 
@@ -390,7 +399,8 @@ cdef class NativeEngine:
         """Return a `Trainer` for batches of at most `capacity` rows."""
         if self.pace is None or self.paced_rows != capacity:
             self.pace, self.paced_rows = Pace(), capacity
-        return Trainer(self.program, objective, rule, state, capacity, self.pace)
+        parts = self._parts_for(objective)
+        return Trainer(self.program, objective, rule, state, capacity, parts, self.pace)
 
 
 ctypedef int (*rows_function)(void *, const Call *, int64_t, int64_t, char *) except -1 nogil

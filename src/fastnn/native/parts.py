@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from fastnn.program import ActivationOp, LayerOp, Objective, Op, Program, sees_whole_batches
+from fastnn.program import ActivationOp, LayerOp, Op, Program, sees_whole_batches
 
 LAYER_FLOPS = 20
 """Operations of a product that take as long as one element of another layer."""
@@ -77,11 +77,10 @@ class Parts:
     flops: float = 0.0
 
     @classmethod
-    def of(cls, program: Program, objective: Objective) -> Parts:
+    def of(cls, program: Program) -> Parts:
         """Choose them for training and evaluation."""
-        kernels = [objective.loss.kernel, *(metric.kernel for metric in objective.metrics)]
-        if None in kernels or any(map(sees_whole_batches, program.ops)):
-            return cls(sys.maxsize)
+        if any(map(sees_whole_batches, program.ops)):
+            return WHOLE
         weights = program.layout.size * program.dtype.itemsize
         most = PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
         products = flops_per_row(program)
@@ -115,3 +114,7 @@ class Parts:
     def longest(self, rows: int) -> int:
         """Return the rows of the longest part of any batch of up to so many rows."""
         return min(rows, self.most, max(2 * self.worth, -(-rows // MOST_TOGETHER)))
+
+
+WHOLE = Parts(sys.maxsize)
+"""For losses and metrics written in Python, which see whole batches."""

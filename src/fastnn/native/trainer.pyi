@@ -1,5 +1,6 @@
 import numpy as np
 
+from fastnn.native.parts import Parts
 from fastnn.native.team import Pace
 from fastnn.program import Dataset, Objective, OptimizerState, Program, UpdateRule
 
@@ -14,6 +15,7 @@ class Trainer:
         rule: UpdateRule,
         state: OptimizerState,
         capacity: int,
+        parts: Parts,
         pace: Pace,
     ) -> None: ...
     def reset(self) -> None: ...

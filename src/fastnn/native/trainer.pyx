@@ -39,7 +39,7 @@ import numpy
 
 from fastnn._checks import UPDATE_ARGUMENTS, check_orthogonal
 from fastnn.native.kernels import UPDATE_CODES
-from fastnn.native.parts import Parts, flops_per_row
+from fastnn.native.parts import flops_per_row
 from fastnn.native.team import get_num_threads
 
 np.import_array()
@@ -148,8 +148,7 @@ cdef class Trainer:
     cdef public int64_t rows
 
     cdef readonly object state
-    cdef object program, rule
-    cdef object objective
+    cdef object program, objective, rule
     cdef Pass passing          # over the rows of a batch, or of a part of it
     cdef int64_t most, worth   # rows of parts; see fastnn.native.parts
     cdef Ops ops               # of the pass
@@ -205,10 +204,9 @@ cdef class Trainer:
         free(self.ranges)
         free(self.trainables)
 
-    def __init__(self, program, objective, rule, state, capacity, Pace pace not None):
+    def __init__(self, program, objective, rule, state, capacity, parts, Pace pace not None):
         rule.check(state)
         self.program, self.objective, self.rule, self.state = program, objective, rule, state
-        parts = Parts.of(program, objective)
         self.passing = Pass(program, objective, parts.longest(capacity))
         self.ops = self.passing.ops
         self.table, self.itemsize = self.ops.table, self.ops.itemsize
