@@ -1,7 +1,9 @@
 """Training and evaluation: many steps in one call, without the GIL.
 
 A step is a pass over its rows (passes.pyx), penalties, the update of the parameters, and what
-follows from it.
+follows from it. A large batch is passed over in parts. Where there are few weights, threads share
+the parts, for products and functions would be too short: each part writes its gradients to a place
+of its own, and these are added in the order of the parts, whoever made them.
 
 An exception, an interrupt for one, drops the step that is being computed and leaves everything as
 the last finished one left it: nothing but the update and the constraints after it change
@@ -41,6 +43,7 @@ from fastnn._checks import UPDATE_ARGUMENTS, check_orthogonal
 from fastnn.native.kernels import UPDATE_CODES
 from fastnn.native.parts import flops_per_row
 from fastnn.native.team import get_num_threads
+from fastnn.program import aligned_zeros
 
 np.import_array()
 
@@ -227,7 +230,6 @@ cdef class Trainer:
         self.row_work = parts.flops
         self.gradients = address(self.passing.slopes)
         self.gradient_size = self.program.layout.size
-        cdef int64_t size = self.gradient_size * self.itemsize
         self.crew[0], self.crew_count, self.companions = <PyObject *>self.passing, 1, []
         self.sum_count = 1 + self.passing.metric_count
         self.totals = numpy.zeros(self.sum_count)
@@ -235,7 +237,7 @@ cdef class Trainer:
         if self.sums == NULL:
             raise MemoryError("no memory for the sums of loss and metrics")
         if parts.together:
-            self.arrays.append(numpy.zeros(TOGETHER * size, numpy.uint8))
+            self.arrays.append(aligned_zeros(TOGETHER * self.gradient_size, self.program.dtype))
             self.places = address(self.arrays[-1])
         return 0
 
