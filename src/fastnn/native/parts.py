@@ -117,4 +117,4 @@ class Parts:
 
 
 WHOLE = Parts(sys.maxsize)
-"""For losses and metrics written in Python, which see whole batches."""
+"""For whatever sees whole batches, as losses and metrics written in Python do."""

@@ -153,7 +153,9 @@ cdef class Trainer:
     cdef readonly object state
     cdef object program, objective, rule
     cdef Pass passing          # over the rows of a batch, or of a part of it
-    cdef int64_t most, worth   # rows of parts; see fastnn.native.parts
+    cdef object parts          # in which batches are passed over; see fastnn.native.parts
+    cdef int64_t usual         # rows of the steps of a run, but the last may have less;
+    cdef int64_t in_usual, in_last  # and the parts of these steps
     cdef Ops ops               # of the pass
     cdef int crew_count        # of parts that can be passed over at once: `passing`,
     cdef list companions       # and others like it
@@ -226,8 +228,7 @@ cdef class Trainer:
         self.reset()
 
     cdef int _plan_parts(self, parts) except -1:
-        self.most, self.worth = min(parts.most, self.passing.capacity), parts.worth
-        self.row_work = parts.flops
+        self.parts, self.row_work = parts, parts.flops
         self.gradients = address(self.passing.slopes)
         self.gradient_size = self.program.layout.size
         self.crew[0], self.crew_count, self.companions = <PyObject *>self.passing, 1, []
@@ -241,16 +242,25 @@ cdef class Trainer:
             self.places = address(self.arrays[-1])
         return 0
 
-    cdef int _gather_crew(self, int64_t rows) except -1:
-        """Have a pass for every thread, if there are parts of a batch of so many rows for them."""
-        cdef int64_t count = min(self._parts_of(rows), get_num_threads(), TOGETHER)
+    cdef int _divide(self, int64_t rows, int64_t size) except -1:
+        """Say in how many parts the steps of a run over so many rows are passed over.
+
+        If threads share them, have a pass for each thread.
+        """
         cdef Pass companion
-        while self.places != NULL and self.crew_count < count:
+        self.usual = min(rows, size)
+        self.in_usual, self.in_last = self._count(self.usual), self._count(rows % size)
+        while (self.places != NULL
+               and self.crew_count < min(self.in_usual, get_num_threads(), TOGETHER)):
             companion = Pass(self.program, self.objective, self.passing.capacity)
             self.companions.append(companion)
             self.crew[self.crew_count] = <PyObject *>companion
             self.crew_count += 1
         return 0
+
+    cdef int64_t _count(self, int64_t rows) except -1:
+        cdef int64_t capacity = self.passing.capacity
+        return max(<int64_t>self.parts.count(rows), (rows + capacity - 1) // capacity)
 
     cdef Range _range(self, parameter):
         cdef Range r
@@ -436,8 +446,8 @@ cdef class Trainer:
         cdef const int64_t *visits = NULL if order is None else <const int64_t *>address(order)
         cdef double *sums = NULL if ends is None else <double *>address(ends)
         cdef Batch batch = self._batch(data)
-        cdef double work = self._work_to_share(min(size, rows))
-        self._gather_crew(min(size, rows))
+        self._divide(rows, size)
+        cdef double work = self._work_to_share(self.usual)
         cdef double now = seconds()
         cdef bint paced = get_num_threads() > 1
         cdef uint64_t float_mode = fnn_flush_subnormals()
@@ -474,7 +484,7 @@ cdef class Trainer:
         cdef int64_t step = 0, size = batch_size, start = first, rows = len(data), row
         cdef double end = seconds() + <double>budget
         cdef Batch batch = self._batch(data)
-        self._gather_crew(min(size, rows))
+        self._divide(rows, size)
         cdef uint64_t float_mode = fnn_flush_subnormals()
         try:
             with nogil:
@@ -511,7 +521,7 @@ cdef class Trainer:
         cdef Batch batch = self._batch(data)
         cdef uint64_t iteration = self.state.iterations
         batch.whole = len(data)
-        self._gather_crew(batch.whole)
+        self._divide(batch.whole, batch.whole)
         cdef uint64_t float_mode = fnn_flush_subnormals()
         try:
             with nogil:
@@ -536,13 +546,8 @@ cdef class Trainer:
         return batch
 
     cdef int64_t _parts_of(self, int64_t rows) noexcept nogil:
-        """In how many parts so many rows are passed over; see `fastnn.native.parts.Parts.count`."""
-        cdef int64_t parts = 1
-        if self.places == NULL:
-            return (rows + self.most - 1) // self.most
-        while parts * self.most < rows or (parts < TOGETHER and 2 * parts * self.worth <= rows):
-            parts *= 2
-        return parts
+        """In how many parts a step of so many rows is passed over."""
+        return self.in_usual if rows == self.usual else self.in_last
 
     cdef double _work_to_share(self, int64_t rows) noexcept nogil:
         """The operations of a step with so many rows that may be done by several threads."""
