@@ -342,10 +342,6 @@ class Optimizer(Configurable):
             table[:, i] = columns[i]
         return table
 
-    def next_hyperparameters(self, steps: int) -> np.ndarray:
-        """Return `hyperparameters` for the next steps."""
-        return self.hyperparameters(self._batches, steps)
-
     def _values(self, argument: str, iteration: int, steps: int) -> Any:
         """Return one argument of the step function, for each step or for all."""
         if argument == "learning_rate":
@@ -466,7 +462,7 @@ class Optimizer(Configurable):
             state = self._applied
         weights = state.weights(gradients, variables)
         self._applied = self.state = state
-        values = self.next_hyperparameters(1)[0].tolist()
+        values = self.hyperparameters(self._batches, 1)[0].tolist()
         kernel = None if rule.kernel is None else getattr(kernels, rule.kernel)
         # Kernels raise before they change anything; what the user wrote may raise at any time.
         risky = rule.step is not None or state.constrained
