@@ -268,13 +268,6 @@ _OF_FUNCTIONS: dict[str, type[Metric]] = {
 }
 """Known by name where there is a config; without one the name says too little."""
 
-_FUNCTIONS = {
-    name: function
-    for name, function in globals().items()
-    if name in __all__ and inspect.isfunction(function)
-}
-"""What a config of `MeanMetricWrapper` may name, all functions above."""
-
 
 def get(
     identifier: Any,
@@ -389,17 +382,8 @@ def _named(cls: Any, name: str) -> Metric:
 
 
 def serialize(metric: Metric) -> dict[str, Any]:
-    """Return ``{"class_name": ..., "config": ...}``, without the state.
-
-    Where a `MeanMetricWrapper` has a function of this module, that is given by its name; any other
-    function is given as it is.
-    """
-    form = _registry.serialize(metric)
-    if type(metric) is MeanMetricWrapper:
-        name = getattr(metric.fn, "__name__", "")
-        if _FUNCTIONS.get(name) is metric.fn:
-            form["config"]["fn"] = name
-    return form
+    """Return ``{"class_name": ..., "config": ...}``, without the state."""
+    return _registry.serialize(metric)
 
 
 def deserialize(
@@ -413,20 +397,4 @@ def deserialize(
     custom_objects : dict of str to class, optional
         Classes by name that are not fastnn's own.
     """
-    classes = {**_OF_FUNCTIONS, **(custom_objects or {})}
-    return _registry.deserialize(_with_function(config), classes)
-
-
-def _with_function(config: Any) -> Any:
-    """Return the config of a wrapper with the function that it names, any other as it is."""
-    if not isinstance(config, Mapping) or config.get("class_name") not in _OF_FUNCTIONS:
-        return config
-    arguments = dict(config.get("config", {}))
-    name = arguments.get("fn")
-    if isinstance(name, str):
-        if name not in _FUNCTIONS:
-            raise ValueError(
-                f"fastnn.metrics has no function {name!r}: give 'fn' as the function itself"
-            )
-        arguments["fn"] = _FUNCTIONS[name]
-    return {**config, "config": arguments}
+    return _registry.deserialize(config, {**_OF_FUNCTIONS, **(custom_objects or {})})

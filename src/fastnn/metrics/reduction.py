@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,7 +167,30 @@ class MeanMetricWrapper(Metric):
         self._mean.reset_state()
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.kwargs}
+        """Return the arguments; a function of `fastnn.metrics` is given by its name."""
+        config = {**super().get_config(), **self.kwargs}
+        name = getattr(self.fn, "__name__", "")
+        return {**config, "fn": name} if _function(name) is self.fn else config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> MeanMetricWrapper:
+        """Return a new metric, made with the arguments that `get_config` returned."""
+        fn = config.get("fn")
+        if not isinstance(fn, str):
+            return cls(**config)
+        if _function(fn) is None:
+            raise ValueError(
+                f"fastnn.metrics has no function {fn!r}: give 'fn' as the function itself"
+            )
+        return cls(**{**config, "fn": _function(fn)})
+
+
+def _function(name: str) -> Callable[..., Any] | None:
+    """Return the function of that name in `fastnn.metrics`."""
+    from fastnn import metrics
+
+    found = getattr(metrics, name, None) if name in metrics.__all__ else None
+    return found if inspect.isfunction(found) else None
 
 
 def _samplewise(
