@@ -666,26 +666,16 @@ class TestTrainersThatAreKept:
     def test_nothing(self):
         self.fitted_twice(lambda model: None)
 
-    def test_an_option_of_the_loss(self):
-        def change(model):
-            model.loss.delta = 0.01
-
-        changed = self.fitted_twice(change)
-        usual = self.fitted_twice(lambda model: None)
-        assert not np.array_equal(changed[0], usual[0])
-
-    def test_a_layer_that_is_no_longer_trained(self):
-        def change(model):
-            model.layers[0].trainable = False
-
-        changed = self.fitted_twice(change)
-        usual = self.fitted_twice(lambda model: None)
-        assert not np.array_equal(changed[0], usual[0])
-
-    def test_what_a_regularizer_counts(self):
-        def change(model):
-            model.layers[0].kernel_regularizer.l2 = 3.0
-
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda model: setattr(model.loss, "delta", 0.01),
+            lambda model: setattr(model.layers[0], "trainable", False),
+            lambda model: setattr(model.layers[0].kernel_regularizer, "l2", 3.0),
+        ],
+        ids=["option of the loss", "layer no longer trained", "factor of a regularizer"],
+    )
+    def test_a_change(self, change):
         changed = self.fitted_twice(change)
         usual = self.fitted_twice(lambda model: None)
         assert not np.array_equal(changed[0], usual[0])
