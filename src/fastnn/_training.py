@@ -217,11 +217,9 @@ def _settings(parameter: Parameter) -> tuple[Any, ...]:
     """Return what a trainer takes from a parameter when it is made."""
     regularizer, constraint = parameter.regularizer, parameter.constraint
     settings: tuple[Any, ...] = parameter.trainable, parameter.renewed, regularizer, constraint
-    if regularizer is not None and regularizer.kernel is not None:
-        factors = ("l1", "l2", "factor", "mode")
-        settings += tuple(getattr(regularizer, name, None) for name in factors)
-    if constraint is not None and constraint.kernel is not None:
-        settings += tuple(constraint.options.values())
+    for rule in (regularizer, constraint):
+        if rule is not None and rule.kernel is not None:
+            settings += tuple(rule.options.values())
     return settings
 
 

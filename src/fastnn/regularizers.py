@@ -27,6 +27,8 @@ class Regularizer(Configurable):
         Factors, at least 0.
     kernel : {"l1_l2", "orthogonal"} or None
         What the engines compute themselves; None if they have to call.
+    options : dict of str to float or str
+        Arguments of that.
 
     Examples
     --------
@@ -54,6 +56,10 @@ class Regularizer(Configurable):
             )
         if own and "kernel" not in vars(cls):
             cls.kernel = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"l1": self.l1, "l2": self.l2}
 
     def __call__(self, w: ArrayLike) -> float:
         """Return the penalty on the weights `w`, an array of any shape."""
@@ -171,6 +177,10 @@ class OrthogonalRegularizer(Regularizer):
         if mode not in ("rows", "columns"):
             raise ValueError(f"mode must be 'rows' or 'columns', got {mode!r}")
         self.mode = mode
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"factor": self.factor, "mode": self.mode}
 
     def __call__(self, w: ArrayLike) -> float:
         from fastnn import kernels

@@ -157,8 +157,7 @@ def activity_ops(regularizer: Regularizer | None, width: int) -> list[Op]:
     """Return the op that penalises outputs of this width, if there is anything to penalise."""
     if regularizer is None or not (regularizer.l1 or regularizer.l2):
         return []
-    options = {"l1": regularizer.l1, "l2": regularizer.l2}
-    return [LayerOp("activity_regularization", width, width, (), options)]
+    return [LayerOp("activity_regularization", width, width, (), regularizer.options)]
 
 
 class Activation(Layer):

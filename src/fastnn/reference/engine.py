@@ -561,8 +561,7 @@ def penalty(parameter: Parameter) -> float:
         l1, l2 = float(np.sum(np.abs(w))), float(np.sum(np.square(w)))
         return regularizer.l1 * l1 + regularizer.l2 * l2
     if regularizer.kernel == "orthogonal":
-        options = {"factor": regularizer.factor, "mode": regularizer.mode}
-        return orthogonal_penalty(parameter.array, **options)
+        return orthogonal_penalty(parameter.array, **regularizer.options)
     return float(regularizer(parameter.value))
 
 
@@ -577,7 +576,7 @@ def add_penalty_gradient(parameter: Parameter, gradient: np.ndarray) -> None:
         gradient += 2 * float(regularizer.l2) * w
         gradient += float(regularizer.l1) * np.sign(w)
     elif regularizer.kernel == "orthogonal":
-        gradient += orthogonal_gradient(w, factor=regularizer.factor, mode=regularizer.mode)
+        gradient += orthogonal_gradient(w, **regularizer.options)
     else:
         source = f"{type(regularizer).__name__}.gradient"
         gradient += returned(regularizer.gradient(w), w.shape, w.dtype, source)
