@@ -105,6 +105,8 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (20, 201, 600),
         (257, 515, 1030),
         (531, 701, 761),
+        (40, 300, 1024),
+        (130, 300, 1024),
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):

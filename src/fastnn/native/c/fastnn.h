@@ -126,7 +126,7 @@ typedef struct {
     const void *saved; /* for FNN_STORE_GRADIENT: the activation's input or its output, */
     int64_t saved_row; /* whichever `fnn_saves_input` says                              */
     int64_t whole_m;   /* m of the product that this one is a part of: the order of sums, and so
-                          their rounding, depends on it and on nothing else */
+                          their rounding, depends on it and on b_row, not on m and n */
     int add;           /* to what C holds */
 } fnn_gemm;
 

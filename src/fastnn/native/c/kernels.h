@@ -80,6 +80,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef A_POINTERS
 #undef ROW_BLOCK
 #undef LONG_SUMS
+#undef COLLIDING_REDUCTION
+#undef COLLIDING_STEPS
 #undef ROW_APART
 #undef COPY_STEPS
 #undef DOT_ROWS
