@@ -6,8 +6,10 @@
  * forked child hanging at its first region, and can neither share its work out again nor rest.
  *
  * Who does what: tasks are taken one by one from `ticket`, a word that holds the number of the
- * region and of the tasks that nobody has taken yet. A caller therefore never waits for a worker
- * that is asleep or displaced: it does the work itself, and waits only for tasks under way.
+ * region and which tasks nobody has taken yet. A caller therefore never waits for a worker that is
+ * asleep or displaced: it does the work itself, and waits only for tasks under way. It takes them
+ * from the beginning and workers from the end, so that with two threads each has the same part of
+ * an array in one region as in the next, and finds it in its cache.
  *
  * How workers wait: PAUSES turns of the processor's pause (some microseconds), then they yield
  * until IDLE_SECONDS are over, then they sleep until a region wakes them.
@@ -54,7 +56,7 @@ static struct {
     atomic_int threads;           /* bound of the process */
     atomic_flag busy;             /* a region is under way */
     int workers;                  /* threads that have been started; owner of `busy` only */
-    atomic_uint_fast64_t ticket;  /* number of the region << 32 | tasks not yet taken */
+    atomic_uint_fast64_t ticket;  /* number of the region << 32 | first << 16 | end of the tasks */
     atomic_int_fast64_t running;  /* tasks not yet finished */
     fnn_task run;
     void *context;
@@ -118,22 +120,28 @@ int fnn_team_size(double work) {
     return size;
 }
 
+/* The tasks that are left. */
+static int64_t first_of(uint_fast64_t ticket) { return (int64_t)(ticket >> 16 & 0xffff); }
+static int64_t end_of(uint_fast64_t ticket) { return (int64_t)(ticket & 0xffff); }
+static int left_of(uint_fast64_t ticket) { return first_of(ticket) < end_of(ticket); }
+
 /* Take a task of the region under way and do it; return whether there was one. What the region
  * consists of is read after that: it cannot end, and so not change, before this task is done. */
-static int do_task(void) {
-    uint_fast64_t ticket = atomic_load_explicit(&team.ticket, memory_order_acquire);
+static int do_task(int from_end) {
+    uint_fast64_t ticket = atomic_load_explicit(&team.ticket, memory_order_acquire), rest;
     do {
-        if ((uint32_t)ticket == 0) return 0;
-    } while (!atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, ticket - 1,
+        if (!left_of(ticket)) return 0;
+        rest = from_end ? ticket - 1 : ticket + (1 << 16);
+    } while (!atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, rest,
                                                     memory_order_acq_rel, memory_order_acquire));
     fnn_restore_subnormals(team.float_mode); /* training flushes them to zero, inference does not */
-    team.run(team.context, team.tasks - (int64_t)(uint32_t)ticket);
+    team.run(team.context, from_end ? end_of(rest) : first_of(ticket));
     atomic_fetch_sub_explicit(&team.running, 1, memory_order_release);
     return 1;
 }
 
 static int work_is_left(void) {
-    return (uint32_t)atomic_load_explicit(&team.ticket, memory_order_acquire) != 0;
+    return left_of(atomic_load_explicit(&team.ticket, memory_order_acquire));
 }
 
 /* Until there is a task: spin, then yield, then sleep. */
@@ -150,7 +158,7 @@ static void await_work(void) {
     pthread_mutex_lock(&team.mutex);
     atomic_fetch_add(&team.sleepers, 1);
     /* A caller publishes tasks first and looks for sleepers then; here it is the other way. */
-    while ((uint32_t)atomic_load(&team.ticket) == 0) pthread_cond_wait(&team.wake, &team.mutex);
+    while (!left_of(atomic_load(&team.ticket))) pthread_cond_wait(&team.wake, &team.mutex);
     atomic_fetch_sub(&team.sleepers, 1);
     pthread_mutex_unlock(&team.mutex);
 }
@@ -160,7 +168,7 @@ static void *work(void *unused) {
     inside = 1;
     for (;;) {
         await_work();
-        while (do_task()) {
+        while (do_task(1)) {
         }
     }
     return NULL;
@@ -236,7 +244,7 @@ static void run_region(int64_t tasks, fnn_task run, void *context) {
     const double start = seconds();
     publish(tasks, run, context);
     int64_t own = 0;
-    while (do_task()) own++;
+    while (do_task(0)) own++;
     const double worked = seconds() - start;
     settle(tasks, own, worked, await_others());
     inside = 0;
