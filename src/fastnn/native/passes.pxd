@@ -18,6 +18,7 @@ cdef struct Batch:
     bint add                   # their gradients to those that are there
     const char *x
     int64_t x_row
+    const int64_t *x_order     # of rows that are still to be gathered there, or NULL
     const char *targets
     const int64_t *targets_order  # NULL where they are as the other rows
     const int32_t *labels
@@ -81,7 +82,13 @@ cdef class Pass:
     cdef void _copy_rows(
         self, int64_t rows, int64_t columns, const char *x, int64_t x_row, char *y, int64_t y_row
     ) noexcept nogil
-    cdef int _dense(self, Op *op, int64_t rows, const char *x, int64_t x_row) except -1 nogil
+    cdef bint _in_halves(self, int i, int64_t rows) noexcept nogil
+    cdef int _dense(
+        self, int i, const Batch *batch, const char *x, int64_t x_row
+    ) except -1 nogil
+    cdef int _product_in_halves(
+        self, fnn_gemm *g, const Op *op, const Batch *batch, const int64_t *order
+    ) except -1 nogil
     cdef bint _packing_pays(self, int64_t columns, int64_t rows) noexcept nogil
     cdef void _layer(
         self, Op *op, const Batch *batch, const char *x, int64_t x_row, bint training,

@@ -1,7 +1,8 @@
 """Ways through a network, forward and, in training, back, for the rows of a batch or a part of them.
 
 The weights change with every step, so they are read where they are, or packed panel by panel just
-before use where their rows are long. The gradient of an elementwise activation is applied as the
+before use where their rows are long. Products with few rows are summed up in two halves, so that of
+two threads each multiplies the rows of the kernel that it has updated. The gradient of an elementwise activation is applied as the
 product above it is stored. The input's gradient is worked out no further down than the lowest
 parameter that is trained.
 """
@@ -12,6 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastnn.native.ckernels cimport *
+from fastnn.native.dispatch cimport room_for_panels
 from fastnn.native.ops cimport (
     ACTIVATION,
     ADD,
@@ -276,7 +278,7 @@ cdef class Pass:
     cdef void _take(self, Batch *batch, const int64_t *order, int64_t first) noexcept nogil:
         """Point the batch at its rows, gathering them first if they are visited out of order."""
         cdef int64_t i
-        batch.targets_order = NULL
+        batch.x_order = batch.targets_order = NULL
         if order == NULL:
             batch.x, batch.x_row = batch.all_x + first * self.inputs * self.itemsize, self.inputs
             batch.labels = <const int32_t *>batch.all_y + first
@@ -286,8 +288,12 @@ cdef class Pass:
                 batch.weights = batch.all_weights + first * self.itemsize
             return
         order += first
-        shared_gather(self.table, batch.rows, self.inputs, batch.all_x, order, self.x, self.input_row)
         batch.x, batch.x_row = self.x, self.input_row
+        if self._in_halves(0, batch.rows):
+            batch.x_order = order  # whoever works on a half gathers what it needs
+        else:
+            shared_gather(self.table, batch.rows, self.inputs, batch.all_x, self.inputs, order,
+                          self.x, self.input_row)
         batch.labels, batch.targets, batch.weights = self.labels, self.targets, NULL
         if batch.sparse:
             for i in range(batch.rows):
@@ -295,10 +301,10 @@ cdef class Pass:
         elif self.targets_in_place:
             batch.targets, batch.targets_order = batch.all_y, order
         else:
-            shared_gather(self.table, batch.rows, self.width, batch.all_y, order, self.targets,
-                          self.width)
+            shared_gather(self.table, batch.rows, self.width, batch.all_y, self.width, order,
+                          self.targets, self.width)
         if batch.all_weights != NULL:
-            shared_gather(self.table, batch.rows, 1, batch.all_weights, order, self.weights, 1)
+            shared_gather(self.table, batch.rows, 1, batch.all_weights, 1, order, self.weights, 1)
             batch.weights = self.weights
 
     # Forward
@@ -313,7 +319,7 @@ cdef class Pass:
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             if op.kind == DENSE:
-                self._dense(op, rows, x, x_row)
+                self._dense(i, batch, x, x_row)
             elif op.kind == ACTIVATION:
                 if op.z != op.y:
                     self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
@@ -340,8 +346,15 @@ cdef class Pass:
             memcpy(y + i * y_row * self.itemsize, x + i * x_row * self.itemsize,
                    columns * self.itemsize)
 
-    cdef int _dense(self, Op *op, int64_t rows, const char *x, int64_t x_row) except -1 nogil:
+    cdef bint _in_halves(self, int i, int64_t rows) noexcept nogil:
+        """Whether op `i` is a product that is worked out in halves."""
+        cdef const Op *op = &self.ops.items[i]
+        return i < self.ops.count and op.kind == DENSE and halves_pay(rows, op.outputs, op.inputs)
+
+    cdef int _dense(self, int i, const Batch *batch, const char *x, int64_t x_row) except -1 nogil:
+        cdef Op *op = &self.ops.items[i]
         cdef fnn_gemm g
+        cdef int64_t rows = batch.rows
         cdef bint keep_input = op.z != op.y
         g.m, g.n, g.k = rows, self.ops.stored(op.outputs), op.inputs
         g.whole_m, g.add = rows, 0
@@ -350,7 +363,9 @@ cdef class Pass:
         g.bias, g.saved = op.bias, NULL
         g.activation, g.options = op.activation, op.options
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
-        if self._packing_pays(op.outputs, rows):
+        if self._in_halves(i, rows):
+            self._product_in_halves(&g, op, batch, batch.x_order if i == 0 else NULL)
+        elif self._packing_pays(op.outputs, rows):
             self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
@@ -359,6 +374,23 @@ cdef class Pass:
         if keep_input:
             shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
         return 0
+
+    cdef int _product_in_halves(self, fnn_gemm *g, const Op *op, const Batch *batch,
+                                const int64_t *order) except -1 nogil:
+        """Run a product in halves; `order` has the rows to gather for it, if they are not there."""
+        cdef fnn_halves h
+        cdef fnn_unpacked b
+        g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
+        h.product, h.unpacked = g, NULL
+        h.x, h.x_row, h.order = batch.all_x, self.inputs, order
+        h.second = self.gradients[0]  # which are not there yet
+        if self._packing_pays(op.outputs, g.m):
+            b.b, b.b_row, b.b_col, b.columns = op.kernel, op.outputs, 1, op.outputs
+            b.panels, b.shares = self.panels, self.ops.threads
+            b.room = room_for_panels(self.table, g.m, g.k, op.outputs)
+            h.unpacked = &b
+        shared_halves(self.table, &h)
+        return self.ops._heed(2.0 * g.m * g.n * g.k)
 
     cdef bint _packing_pays(self, int64_t columns, int64_t rows) noexcept nogil:
         """Whether a B of so many columns had better be packed for an A of so many rows."""

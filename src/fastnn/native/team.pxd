@@ -11,6 +11,14 @@ cdef extern from "c/shares.h" nogil:
         void *panels
         int64_t room, shares
 
+    ctypedef struct fnn_halves:
+        const fnn_gemm *product
+        const fnn_unpacked *unpacked
+        const void *x
+        int64_t x_row
+        const int64_t *order
+        void *second
+
     enum:
         FNN_TILE_BYTES, FNN_LEAST_STEPS
 
@@ -36,6 +44,8 @@ cdef void share_out(
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
+cdef bint halves_pay(int64_t m, int64_t n, int64_t k) noexcept nogil
+cdef void shared_halves(const fnn_kernels *table, const fnn_halves *h) noexcept nogil
 cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil
 cdef int64_t steps_in_tiles(const fnn_kernels *table, int64_t k) noexcept nogil
 cdef void shared_gemm_of_tiles(
@@ -56,8 +66,8 @@ cdef void shared_activate_gradient(
     const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
     const void *gradient, const void *saved, void *out) noexcept nogil
 cdef void shared_gather(
-    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t *order,
-    void *out, int64_t out_row) noexcept nogil
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
+    const int64_t *order, void *out, int64_t out_row) noexcept nogil
 cdef void shared_column_sums(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
     void *out, bint add) noexcept nogil

@@ -34,7 +34,7 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, const void *,
         void *)
     void fnn_shared_gather(
-        const fnn_kernels *, int64_t, int64_t, const void *, const int64_t *, void *,
+        const fnn_kernels *, int64_t, int64_t, const void *, int64_t, const int64_t *, void *,
         int64_t)
     void fnn_shared_column_sums(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, void *, int)
@@ -50,6 +50,8 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
     void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
+    bint fnn_halves_pay(int64_t, int64_t, int64_t)
+    void fnn_shared_halves(const fnn_kernels *, const fnn_halves *)
     bint fnn_tiles_pay(int64_t, int64_t, int64_t)
     int64_t fnn_steps_in_tiles(const fnn_kernels *, int64_t)
     void fnn_shared_gemm_of_tiles(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
@@ -241,9 +243,9 @@ cdef void shared_activate_gradient(
 
 
 cdef void shared_gather(
-    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, const int64_t
-    *order, void *out, int64_t out_row) noexcept nogil:
-    fnn_shared_gather(table, rows, columns, x, order, out, out_row)
+    const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
+    const int64_t *order, void *out, int64_t out_row) noexcept nogil:
+    fnn_shared_gather(table, rows, columns, x, x_row, order, out, out_row)
 
 
 cdef void shared_column_sums(
@@ -292,6 +294,14 @@ cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept 
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil:
     fnn_shared_packing_gemm(table, g, b)
+
+
+cdef bint halves_pay(int64_t m, int64_t n, int64_t k) noexcept nogil:
+    return fnn_halves_pay(m, n, k)
+
+
+cdef void shared_halves(const fnn_kernels *table, const fnn_halves *h) noexcept nogil:
+    fnn_shared_halves(table, h)
 
 
 cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil:

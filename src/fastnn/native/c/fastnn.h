@@ -270,6 +270,8 @@ typedef struct {
     int64_t tile_rows;    /* rows of the largest tile */
 
     void (*gemm)(const fnn_gemm *g);
+    /* How many steps are summed up before they are added to C, where rows of B are so far apart. */
+    int64_t (*most_steps)(int64_t b_row);
     /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
     /* Copy `count` of the k steps, from step `first` on, of an A of m rows, which is a transpose: its
@@ -306,8 +308,8 @@ typedef struct {
     /* out = sums over the rows of x, or plus these if `add`. */
     void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out,
                         int add);
-    void (*gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order, void *out,
-                   int64_t out_row);
+    void (*gather)(int64_t rows, int64_t columns, const void *x, int64_t x_row,
+                   const int64_t *order, void *out, int64_t out_row);
     void (*dropout)(const fnn_dropout *d);
     const fnn_layer_steps *const *layers; /* all that there are, ended by NULL */
     /* y = a + b, row by row; y may be a or b. */

@@ -477,7 +477,7 @@ static int FN(collide)(int64_t step) { return step * (int64_t)sizeof(REAL) % 204
 #define COLLIDING_REDUCTION (REDUCTION / 8)
 #define COLLIDING_STEPS 8
 
-static int64_t FN(reduction)(int64_t b_row) {
+static int64_t FN(most_steps)(int64_t b_row) {
     return FN(collide)(b_row) ? COLLIDING_REDUCTION : REDUCTION;
 }
 
@@ -579,10 +579,10 @@ static void FN(gemm)(const fnn_gemm *g) {
     const int relu_gradient = g->epilogue == FNN_STORE_GRADIENT && g->activation == FNN_RELU;
     const int mere_store = g->epilogue == FNN_STORE || g->activation == FNN_LINEAR;
     const int64_t block = FN(block_rows)(g);
-    const int64_t reduction = FN(reduction)(g->b_row);
+    const int64_t most = FN(most_steps)(g->b_row);
     int64_t k0 = 0;
     do {
-        t.k = g->k - k0 < reduction ? g->k - k0 : reduction;
+        t.k = g->k - k0 < most ? g->k - k0 : most;
         const int last_block = k0 + t.k == g->k;
         t.accumulate = k0 > 0 || g->add;
         t.relu = relu && last_block;

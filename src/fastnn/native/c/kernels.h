@@ -41,6 +41,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .panel_width = PANEL_WIDTH,
     .tile_rows = TILE_ROWS,
     .gemm = FN(gemm),
+    .most_steps = FN(most_steps),
     .pack = FN(pack),
     .copy_in_tiles = FN(copy_in_tiles),
     .gemm_of_tiles = FN(gemm_of_tiles),

@@ -9,7 +9,7 @@ static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64
         for (int64_t j = 0; j < columns; j++) out[j] += x[j];
 }
 
-/* Rows of x in the given order. They are scattered over memory, so the hardware's prefetcher is
+/* Rows of x in the given order, which are `x_row` apart. They are scattered over memory, so the hardware's prefetcher is
  * of no use; asking for the lines of rows GATHER_AHEAD bytes ahead hides most of the wait. */
 #define GATHER_AHEAD 4096
 
@@ -17,16 +17,17 @@ INLINE void FN(ask_for)(const char *row, int64_t bytes) {
     for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(row + j);
 }
 
-static void FN(gather)(int64_t rows, int64_t columns, const void *x, const int64_t *order,
-                       void *out_, int64_t out_row) {
+static void FN(gather)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
+                       const int64_t *order, void *out_, int64_t out_row) {
     const int64_t bytes = columns * (int64_t)sizeof(REAL);
     const int64_t ahead = 2 + GATHER_AHEAD / (bytes + 1);
+    const REAL *x = x_;
     REAL *out = out_;
     for (int64_t i = 0; i < ahead && i < rows; i++)
-        FN(ask_for)((const char *)x + order[i] * bytes, bytes);
+        FN(ask_for)((const char *)(x + order[i] * x_row), bytes);
     for (int64_t i = 0; i < rows; i++, out += out_row) {
-        if (i + ahead < rows) FN(ask_for)((const char *)x + order[i + ahead] * bytes, bytes);
-        const REAL *row = (const REAL *)((const char *)x + order[i] * bytes);
+        if (i + ahead < rows) FN(ask_for)((const char *)(x + order[i + ahead] * x_row), bytes);
+        const REAL *row = x + order[i] * x_row;
         int64_t j = 0;
         for (; j + LANES <= columns; j += LANES) FN(store)(out + j, FN(load)(row + j));
         if (j < columns)

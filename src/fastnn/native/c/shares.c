@@ -15,7 +15,16 @@
 
 #define LOSS_WORK 200.0
 
+/* Halves of a product: the more rows there are to a step, the longer the sums take on their way
+ * between cores, and the less it matters that the kernel has not to go. Fewer operations are done by
+ * one thread; more make a call too long for signals. */
+#define HALVES_ROWS 8
+#define HALVES_STEPS 8
+#define HALVES_WORK 2e6
+#define CALL_WORK 1e9
+
 #define CACHE_LINE 64 /* elements enough for one, whatever their type */
+#define HALF_UNIT 16  /* and for whole ones */
 #define MOST_BLOCKS 64
 #define BLOCK_ROWS 256
 
@@ -216,6 +225,93 @@ void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void 
                   n, table->panel_width, pack_columns, &args);
 }
 
+/* Steps in two halves. With two threads each has one: what it reads then is what it has written
+ * itself, columns of the gathered rows and rows of the kernel, which it has updated. Only sums go
+ * from one core to the other. More threads share each half in turn. */
+
+typedef struct {
+    const fnn_kernels *table;
+    const fnn_halves *whole;
+    int on_top; /* the second half is added to the first as it is stored */
+} halves_args;
+
+static range steps_of_half(const fnn_halves *h, int64_t half) {
+    return share_of(h->product->k, HALF_UNIT, 2, half);
+}
+
+/* The first half has the bias, the last to be stored has the epilogue. */
+static fnn_gemm half_of(const halves_args *args, range steps) {
+    const fnn_halves *h = args->whole;
+    fnn_gemm g = *h->product;
+    g.k = steps.count;
+    g.a = from(args->table, g.a, steps.first);
+    g.b = from(args->table, g.b, steps.first * g.b_row);
+    if (steps.first > 0) g.bias = NULL;
+    if (steps.first > 0 && args->on_top) {
+        g.add = 1;
+        return g;
+    }
+    if (steps.first > 0) g.c = h->second;
+    g.epilogue = FNN_STORE;
+    return g;
+}
+
+static void take_half(const halves_args *args, int64_t share, int64_t half) {
+    const fnn_kernels *t = args->table;
+    const fnn_halves *h = args->whole;
+    const range steps = steps_of_half(h, half);
+    const fnn_gemm g = half_of(args, steps);
+    if (h->order)
+        fnn_shared_gather(t, g.m, g.k, from(t, h->x, steps.first), h->x_row, h->order, (void *)g.a,
+                          g.a_row);
+    if (!h->unpacked) {
+        fnn_shared_gemm(t, &g);
+        return;
+    }
+    fnn_unpacked b = *h->unpacked;
+    b.b = from(t, b.b, steps.first * b.b_row);
+    b.panels = into(t, b.panels, share * b.room);
+    fnn_shared_packing_gemm(t, &g, &b);
+}
+
+static void take_halves(void *context, int64_t share, int64_t first, int64_t count) {
+    for (int64_t half = first; half < first + count; half++) take_half(context, share, half);
+}
+
+static void join_halves(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const halves_args *args = context;
+    const fnn_kernels *t = args->table;
+    const fnn_gemm *g = args->whole->product;
+    void *c = into(t, g->c, first * g->c_row);
+    t->add_matrices(count, g->n, c, g->c_row, from(t, args->whole->second, first * g->c_row),
+                    g->c_row, c, g->c_row);
+    if (g->epilogue == FNN_STORE_ACTIVATION)
+        t->activate(g->activation, g->options, count * g->c_row, c, c);
+}
+
+int fnn_halves_pay(int64_t m, int64_t n, int64_t k) {
+    const double work = 2.0 * (double)m * (double)n * (double)k;
+    return HALVES_ROWS <= m && HALVES_STEPS * m <= k && HALVES_WORK <= work && work <= CALL_WORK;
+}
+
+void fnn_shared_halves(const fnn_kernels *table, const fnn_halves *h) {
+    halves_args args = {table, h, 0};
+    const fnn_gemm *g = h->product;
+    const double gathering = h->order ? COPY_WORK * (double)(g->m * g->k) : 0;
+    const double joining = FUNCTION_WORK * (double)(g->m * g->n);
+    const int rooms = !h->unpacked || h->unpacked->shares >= 2;
+    if (rooms && fnn_team_size(work_of(g->m, g->n, g->k) + gathering) == 2) {
+        fnn_share_out(2, 2, 1, take_halves, &args);
+    } else {
+        const int64_t b_row = h->unpacked ? table->panel_width : g->b_row;
+        args.on_top = steps_of_half(h, 1).count <= table->most_steps(b_row);
+        take_halves(&args, 0, 0, 2);
+    }
+    if (!args.on_top)
+        fnn_share_out(fnn_team_size(joining), g->m, 1, join_halves, &args);
+}
+
 typedef struct {
     const fnn_kernels *table;
     const fnn_dots *whole;
@@ -378,13 +474,13 @@ typedef struct {
 static void gather(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const rows_args *r = context;
-    r->table->gather(count, r->columns, r->x, r->order + first,
+    r->table->gather(count, r->columns, r->x, r->x_row, r->order + first,
                      into(r->table, r->out, first * r->out_row), r->out_row);
 }
 
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
-                       const int64_t *order, void *out, int64_t out_row) {
-    rows_args args = {table, rows, columns, x, 0, order, out, out_row, 0};
+                       int64_t x_row, const int64_t *order, void *out, int64_t out_row) {
+    rows_args args = {table, rows, columns, x, x_row, order, out, out_row, 0};
     fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)), rows, 1, gather, &args);
 }
 

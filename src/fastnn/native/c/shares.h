@@ -1,7 +1,8 @@
 /* Kernels whose work is shared out over the team, where there is enough of it.
  *
  * Shares are ranges of what a kernel goes through independently: rows, columns, elements. Sums are
- * never taken over a share, so results do not depend on how many there are. */
+ * never taken over a share, so results do not depend on how many there are. (What is summed up in
+ * halves is so with any number.) */
 #ifndef FASTNN_SHARES_H
 #define FASTNN_SHARES_H
 
@@ -29,6 +30,18 @@ typedef struct {
 } fnn_unpacked;
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
 
+/* A product with rows of neighbouring elements as A, summed up in two halves of its steps. */
+typedef struct {
+    const fnn_gemm *product;
+    const fnn_unpacked *unpacked; /* B, or NULL if it is as in the product */
+    const void *x;                /* A is filled first with rows of x, so far apart, in this order; */
+    int64_t x_row;
+    const int64_t *order;         /* NULL: it has them already */
+    void *second;                 /* room for as many sums as C has, apart as there */
+} fnn_halves;
+int fnn_halves_pay(int64_t m, int64_t n, int64_t k);
+void fnn_shared_halves(const fnn_kernels *table, const fnn_halves *h);
+
 /* Whether to copy an A of m rows and k steps, which is a transpose, in tiles for its product with n
  * columns, and how many steps at a time: a row of a tile has so many bytes at most, that the tile
  * stays in the first-level cache while it goes through the panels. Fewer than so many steps never
@@ -53,7 +66,7 @@ void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
                                   const double *options, int64_t n, const void *gradient,
                                   const void *saved, void *out);
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
-                       const int64_t *order, void *out, int64_t out_row);
+                       int64_t x_row, const int64_t *order, void *out, int64_t out_row);
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                             int64_t x_row, void *out, int add);
 double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
