@@ -1,10 +1,10 @@
 """Ways through a network, forward and, in training, back, for the rows of a batch or a part of them.
 
 The weights change with every step, so they are read where they are, or packed panel by panel just
-before use where their rows are long. Products with few rows are summed up in two halves, so that of
-two threads each multiplies the rows of the kernel that it has updated. The gradient of an elementwise activation is applied as the
-product above it is stored. The input's gradient is worked out no further down than the lowest
-parameter that is trained.
+before use where their rows are long. Products with few rows are summed up in two halves: of two
+threads each multiplies the rows of the kernel that it has updated. The gradient of an elementwise
+activation is applied as the product above it is stored. The input's gradient is worked out no
+further down than the lowest parameter that is trained.
 """
 
 cimport numpy as np
