@@ -384,6 +384,32 @@ def test_the_pace_follows_when_the_other_way_becomes_faster(step):
     assert steps.share_alone(many, together=step, alone=1.5 * step) < 0.05
 
 
+@pytest.mark.parametrize("together", [4e-3, 1.5e-2, 2.5e-2, 0.1])
+def test_the_pace_finds_the_faster_way_where_few_steps_come_at_a_time(together):
+    """A run of steps ends when its budget of time is over, and much may happen before the next."""
+    steps, count, total = Steps(), 0.0, 0
+    while steps.now < 200.0:
+        steps.now += 2e-4
+        steps.pace.begin(steps.now)
+        end = steps.now + 0.05
+        while steps.now < end:
+            count += steps.share_alone(1, together, alone=2.1 * together)
+            total += 1
+    assert count / total < 0.05
+
+
+def test_the_pace_gives_up_a_trial_that_does_not_come_to_its_end():
+    steps = Steps()
+    while not steps.pace.alone:
+        steps.share_alone(1, together=1e-3, alone=2e-3)
+    count = 0.0
+    for _ in range(100):
+        steps.now += 1.0
+        steps.pace.begin(steps.now)
+        count += steps.share_alone(1, together=1e-3, alone=1.9e-3)
+    assert count < 10
+
+
 def test_the_pace_does_not_count_pauses_nor_the_slow_steps_after_them():
     steps, count = Steps(), 0.0
     for _ in range(100):

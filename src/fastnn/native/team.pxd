@@ -28,13 +28,13 @@ cdef extern from "c/shares.h" nogil:
 cdef class Pace:
     cdef readonly bint alone
     cdef bint trying, settling
-    cdef int64_t steps, windows, pause
+    cdef int64_t steps, windows, pause, beginnings
     cdef double last, spent, usual
 
     cpdef void begin(self, double now) noexcept nogil
     cpdef void end_step(self, double now) noexcept nogil
     cdef void _note(self, double step) noexcept nogil
-    cdef void _judge(self, double step) noexcept nogil
+    cdef void _end_trial(self, bint changing) noexcept nogil
 
 cdef void keep_alone(bint yes) noexcept nogil
 cdef void wake_team(double work) noexcept nogil

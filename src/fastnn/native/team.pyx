@@ -121,12 +121,14 @@ def _checked(n):
 
 cdef double SETTLING = 100e-6  # after a change: workers wake, caches fill
 cdef double WINDOW = 300e-6    # for which steps are timed, at least
+cdef double LONG = 2e-3        # of steps that tell enough one by one, and beside which settling is nothing
 cdef double WORTH = 0.97       # of the time that the other way should take, at most
 
 cdef enum:
     FEWEST = 3    # steps of a window, at least
     SOON = 16     # windows until the first trial, and until the next if one has changed something;
     LATEST = 128  # twice as many each time, but at most these, if they change nothing
+    BEGINNINGS = 8  # after which a trial is given up, for steps come too rarely to tell
 
 
 @cython.final
@@ -152,6 +154,9 @@ cdef class Pace:
         if now - self.last > SETTLING:
             self.settling = True
             self.spent, self.steps = 0, 0
+            self.beginnings += 1
+            if self.trying and self.beginnings > BEGINNINGS:
+                self._end_trial(changing=False)
         self.last = now
 
     cpdef void end_step(self, double now) noexcept nogil:
@@ -159,14 +164,17 @@ cdef class Pace:
         self.spent += now - self.last
         self.last = now
         self.steps += 1
-        if self.settling:
-            if self.spent < SETTLING:
+        if self.spent < LONG * self.steps:
+            if self.settling:
+                if self.spent >= SETTLING:
+                    self.settling = False
+                    self.spent, self.steps = 0, 0
                 return
-            self.settling = False
-        elif self.spent < WINDOW or self.steps < FEWEST:
-            return
-        elif self.trying:
-            self._judge(self.spent / self.steps)
+            if self.spent < WINDOW or self.steps < FEWEST:
+                return
+        self.settling = False
+        if self.trying:
+            self._end_trial(changing=self.spent / self.steps < WORTH * self.usual)
         else:
             self._note(self.spent / self.steps)
         self.spent, self.steps = 0, 0
@@ -178,10 +186,11 @@ cdef class Pace:
         if self.windows >= self.pause:
             self.alone = not self.alone
             self.trying = self.settling = True
+            self.beginnings = 0
 
-    cdef void _judge(self, double step) noexcept nogil:
-        """End a trial, in which a step has taken so long."""
-        if step < WORTH * self.usual:
+    cdef void _end_trial(self, bint changing) noexcept nogil:
+        """Keep to the way that was tried if that changes something for the better."""
+        if changing:
             self.pause = SOON
         else:
             self.alone = not self.alone
