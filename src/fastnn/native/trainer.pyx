@@ -52,11 +52,12 @@ cdef extern from "c/subnormals.h" nogil:
     void fnn_restore_subnormals(uint64_t before)
 
 cdef enum:
-    # The gradient of a large kernel goes to memory and comes back for the update. Taken part by
-    # part, as its product is worked out, it stays in the cache. The more rows, the less that
-    # weighs. No signal is heeded meanwhile, so the product must not be too long.
-    LARGE_KERNEL = 1 << 20     # bytes
-    DEFERRED_ROWS = 256
+    # A large kernel, its gradient and two moments do not all stay in the second-level cache, so the
+    # gradient goes out of it and comes back for the update. Taken part by part, as its product is
+    # worked out, it stays there. The more rows, the less that weighs. No signal is heeded
+    # meanwhile, so the product must not be too long.
+    LARGE_KERNEL = 1 << 19     # bytes
+    DEFERRED_ROWS = 512
     DEFERRED_FLOPS = 1 << 30
 
     TOGETHER = 8               # parts that are passed over at a time, at most: MOST_TOGETHER
