@@ -236,6 +236,19 @@ def test_gradients_may_replace_the_operands(rng, module):
         np.testing.assert_array_equal(each, right)
 
 
+@pytest.mark.parametrize("module", [kernels, reference])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_gradients_may_replace_the_one_they_come_from(rng, module, which):
+    x, kernel = integers(rng, (9, 9), "float32"), integers(rng, (9, 9), "float32")
+    grad, bias = integers(rng, (9, 9), "float32"), np.zeros(9, np.float32)
+    expected = product(grad, kernel.T), product(x.T, grad), grad.sum(axis=0)
+    places = [None, None, None]
+    places[which] = grad[0] if which == 2 else grad
+    got = module.dense_backward(grad, x, kernel, bias, out=tuple(places))
+    for each, right in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(each, right)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "softmax"])
 def test_activations_in_place(isa, rng, activation):
     x = rng.normal(size=(5, 37)).astype(np.float32)

@@ -529,17 +529,19 @@ def dense_backward(
     ):
         _checks.check_dense_backward(grad, x, kernel, bias, activation, options, y, out)
     x, kernel = _whole_strides(x), _with_near_elements(kernel)
-    z = None
-    if fnn_saves_input(function.kind):
-        z = dense_forward(x, kernel, bias)
-    elif y is None:
-        y = dense_forward(x, kernel, bias, activation, options=options)
-    dz = _gradient_of_activation(grad, z, y, &function)
+    if function.kind == FNN_LINEAR:
+        dz = _as_rows(grad)
+    elif fnn_saves_input(function.kind):
+        dz = _gradient_of_activation(grad, dense_forward(x, kernel, bias), None, &function)
+    else:
+        if y is None:
+            y = dense_forward(x, kernel, bias, activation, options=options)
+        dz = _gradient_of_activation(grad, None, y, &function)
     for_x, for_kernel, for_bias = (None, None, None) if out is None else out
-    operands = (x, kernel)
+    operands = (x, kernel, dz)
     grad_x = _place_like(x, for_x, operands)
     grad_kernel = _place_like(kernel, for_kernel, operands)
-    grad_bias = None if bias is None else _place_like(bias, for_bias, ())
+    grad_bias = None if bias is None else _place_like(bias, for_bias, operands)
     if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
         _dense_backward[float](dz, x, kernel, grad_x, grad_kernel, grad_bias)
     else:
