@@ -727,9 +727,9 @@ class TestTrainersThatAreKept:
         assert model._compiled._kept is kept
 
     def test_not_the_largest(self, monkeypatch):
-        monkeypatch.setattr("fastnn._training.LAST_KEPT_BYTES", 1 << 22)
+        monkeypatch.setattr("fastnn._training.LAST_KEPT_BYTES", 1 << 23)
         assert self.fitted(600)._compiled._kept is not None
-        assert self.fitted(1200)._compiled._kept is None
+        assert self.fitted(2400)._compiled._kept is None
 
     def test_larger_and_smaller_batches(self):
         model = self.model()

@@ -166,8 +166,8 @@ class Compiled:
         made = self._parameters == program.parameters
         buffers = 0 if made else self.optimizer.buffers
         objective = self._objective(program, metrics)
-        rows = engine.rows_at_once(objective, capacity)
-        check_memory(_needed(program, rows, buffers), "training")
+        rows, gradients = engine.room_for(objective, capacity)
+        check_memory(_needed(program, rows, gradients + buffers), "training")
         return engine.trainer(objective, self.optimizer.rule(), self.state(program), capacity)
 
     def _objective(self, program: Program, metrics: tuple[Metric, ...]) -> Objective:
@@ -178,8 +178,7 @@ class Compiled:
         self, engine: Engine, program: Program, capacity: int, metrics: tuple[Metric, ...]
     ) -> Trainer:
         """Return a trainer for a fit, the last one again if it is kept and nothing has changed."""
-        rows = engine.rows_at_once(self._objective(program, metrics), capacity)
-        needed = _needed(program, rows, 0)
+        needed = _needed(program, *engine.room_for(self._objective(program, metrics), capacity))
         if needed > LAST_KEPT_BYTES:
             self.forget_trainer()  # before the larger one takes memory
             return self.trainer(engine, program, capacity, metrics)
@@ -272,9 +271,9 @@ def head_of(loss: Loss, program: Program) -> str | None:
 
 
 def _needed(program: Program, rows: int, buffers: int) -> int:
-    """Return the bytes of gradients, buffers and, for each row, values and their gradients."""
+    """Return the bytes of buffers of all parameters and, for each row, values and gradients."""
     widths = program.inputs + sum(_width(op) for op in program.ops)
-    numbers = (1 + buffers) * program.layout.size + 2 * rows * widths
+    numbers = buffers * program.layout.size + 2 * rows * widths
     return numbers * program.dtype.itemsize
 
 

@@ -618,8 +618,11 @@ class Engine(Protocol):
         Any number of threads may call it at once.
         """
 
-    def rows_at_once(self, objective: Objective, batch_size: int) -> int:
-        """Return for how many rows of a batch a trainer has room: it may work on it in parts."""
+    def room_for(self, objective: Objective, batch_size: int) -> tuple[int, int]:
+        """Return for how many rows, and how many gradients of all parameters, a trainer has room.
+
+        It may work on a batch in parts.
+        """
 
     def trainer(
         self, objective: Objective, rule: UpdateRule, state: OptimizerState, capacity: int

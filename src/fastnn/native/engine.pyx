@@ -29,7 +29,7 @@ from fastnn.native.team cimport Pace, share_out, shared_gemm, shared_pack, team_
 
 import numpy
 
-from fastnn.native.parts import MOST_TOGETHER, WHOLE, Parts, flops_per_row
+from fastnn.native.parts import WHOLE, Parts, flops_per_row
 from fastnn.native.team import get_num_threads
 from fastnn.native.trainer import Trainer
 from fastnn.program import LayerOp, aligned_zeros
@@ -389,11 +389,16 @@ cdef class NativeEngine:
             self.parts = Parts.of(self.program)
         return self.parts
 
-    def rows_at_once(self, objective, batch_size):
-        """Return for how many rows of a batch a trainer has room: it works on it in parts."""
+    def room_for(self, objective, batch_size):
+        """Return for how many rows, and how many gradients of all parameters, a trainer has room.
+
+        It works on a batch in parts, each pass over one has its gradients, and each part at once.
+        """
         parts = self._parts_for(objective)
-        threads = min(get_num_threads(), MOST_TOGETHER) if parts.together else 1
-        return min(batch_size, threads * parts.longest(batch_size))
+        at_once = parts.at_once(batch_size)
+        passes = min(get_num_threads(), at_once)
+        rows = min(batch_size, passes * parts.longest(batch_size))
+        return rows, passes + (at_once if at_once > 1 else 0)
 
     def trainer(self, objective, rule, state, capacity):
         """Return a `Trainer` for batches of at most `capacity` rows."""

@@ -23,7 +23,7 @@ of few rows make gradients slow."""
 MOST_TOGETHER = 8
 """Parts of a batch that threads pass over at a time; they have gradients of their own,"""
 
-FEW_WEIGHTS = 1 << 17
+FEW_WEIGHTS = 1 << 18
 """if these have no more bytes than this, or more in proportion where weights are used several times
 for each row, as in recurrent layers. Large products are shared out themselves."""
 
@@ -110,6 +110,10 @@ class Parts:
         ):
             parts *= 2
         return parts
+
+    def at_once(self, rows: int) -> int:
+        """Return how many of the parts of so many rows may be worked on at a time."""
+        return min(self.count(rows), MOST_TOGETHER) if self.together else 1
 
     def longest(self, rows: int) -> int:
         """Return the rows of the longest part of any batch of up to so many rows."""

@@ -163,7 +163,7 @@ cdef class Trainer:
     cdef PyObject *crew[TOGETHER]
     cdef char *gradients       # of the whole batch
     cdef int64_t gradient_size # elements of them
-    cdef char *places          # of the parts' gradients; NULL if parts are not shared out
+    cdef char *places          # of the gradients of parts at once; NULL if there is only one
     cdef list blocks
     cdef list arrays           # keeps everything alive that the structs point into
     cdef const fnn_kernels *table
@@ -220,7 +220,7 @@ cdef class Trainer:
         self.row_flops = 3 * flops_per_row(program)
         self.pace = pace
         self.arrays = []
-        self._plan_parts(parts)
+        self._plan_parts(parts, capacity)
         self._plan_update()
         self._plan_deferral()
         self._list_trainables()
@@ -228,7 +228,7 @@ cdef class Trainer:
         self._list_constraints()
         self.reset()
 
-    cdef int _plan_parts(self, parts) except -1:
+    cdef int _plan_parts(self, parts, capacity) except -1:
         self.parts, self.row_work = parts, parts.flops
         self.gradients = address(self.passing.slopes)
         self.gradient_size = self.program.layout.size
@@ -238,8 +238,9 @@ cdef class Trainer:
         self.sums = <double *>calloc((1 + TOGETHER) * self.sum_count, sizeof(double))
         if self.sums == NULL:
             raise MemoryError("no memory for the sums of loss and metrics")
-        if parts.together:
-            self.arrays.append(aligned_zeros(TOGETHER * self.gradient_size, self.program.dtype))
+        if parts.at_once(capacity) > 1:
+            size = parts.at_once(capacity) * self.gradient_size
+            self.arrays.append(aligned_zeros(size, self.program.dtype))
             self.places = address(self.arrays[-1])
         return 0
 

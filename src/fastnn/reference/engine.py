@@ -89,9 +89,9 @@ class ReferenceEngine:
         records = run_forward(self.program.ops, x)
         out[...] = records[-1].y if records else x
 
-    def rows_at_once(self, objective: Objective, batch_size: int) -> int:
-        """Return `batch_size`: batches are worked on as a whole."""
-        return batch_size
+    def room_for(self, objective: Objective, batch_size: int) -> tuple[int, int]:
+        """Return `batch_size` and 1: batches are worked on as a whole."""
+        return batch_size, 1
 
     def trainer(
         self, objective: Objective, rule: UpdateRule, state: OptimizerState, capacity: int
