@@ -79,7 +79,7 @@ setup(
                 f"{NATIVE}/c/scratch.c",
                 optimise=FOR_SIZE,
             ),
-            extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c"),
+            extension("team", f"{NATIVE}/c/team.c", f"{NATIVE}/c/shares.c", optimise=FOR_SIZE),
             extension("orthogonal", optimise=FOR_SIZE),
             extension("kernels"),
             extension("ops", optimise=FOR_SIZE),

@@ -22,6 +22,8 @@ cdef extern from "c/shares.h" nogil:
     enum:
         FNN_TILE_BYTES, FNN_LEAST_STEPS
 
+    bint fnn_halves_pay(int64_t m, int64_t n, int64_t k)
+
     ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
     ctypedef void (*fnn_range)(void *, int64_t, int64_t, int64_t) noexcept nogil
 
@@ -44,7 +46,6 @@ cdef void share_out(
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
-cdef bint halves_pay(int64_t m, int64_t n, int64_t k) noexcept nogil
 cdef void shared_halves(const fnn_kernels *table, const fnn_halves *h) noexcept nogil
 cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil
 cdef int64_t steps_in_tiles(const fnn_kernels *table, int64_t k) noexcept nogil

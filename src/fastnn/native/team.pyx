@@ -50,7 +50,6 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
     void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
-    bint fnn_halves_pay(int64_t, int64_t, int64_t)
     void fnn_shared_halves(const fnn_kernels *, const fnn_halves *)
     bint fnn_tiles_pay(int64_t, int64_t, int64_t)
     int64_t fnn_steps_in_tiles(const fnn_kernels *, int64_t)
@@ -303,10 +302,6 @@ cdef void shared_non_neg(const fnn_kernels *table, int64_t n, void *x) noexcept 
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil:
     fnn_shared_packing_gemm(table, g, b)
-
-
-cdef bint halves_pay(int64_t m, int64_t n, int64_t k) noexcept nogil:
-    return fnn_halves_pay(m, n, k)
 
 
 cdef void shared_halves(const fnn_kernels *table, const fnn_halves *h) noexcept nogil:

@@ -15,14 +15,6 @@
 
 #define LOSS_WORK 200.0
 
-/* Halves of a product: the more rows there are to a step, the longer the sums take on their way
- * between cores, and the less it matters that the kernel has not to go. Fewer operations are done by
- * one thread; more make a call too long for signals. */
-#define HALVES_ROWS 8
-#define HALVES_STEPS 8
-#define HALVES_WORK 2e6
-#define CALL_WORK 1e9
-
 #define CACHE_LINE 64 /* elements enough for one, whatever their type */
 #define HALF_UNIT 16  /* and for whole ones */
 #define MOST_BLOCKS 64
@@ -288,11 +280,6 @@ static void join_halves(void *context, int64_t share, int64_t first, int64_t cou
                     g->c_row, c, g->c_row);
     if (g->epilogue == FNN_STORE_ACTIVATION)
         t->activate(g->activation, g->options, count * g->c_row, c, c);
-}
-
-int fnn_halves_pay(int64_t m, int64_t n, int64_t k) {
-    const double work = 2.0 * (double)m * (double)n * (double)k;
-    return HALVES_ROWS <= m && HALVES_STEPS * m <= k && HALVES_WORK <= work && work <= CALL_WORK;
 }
 
 void fnn_shared_halves(const fnn_kernels *table, const fnn_halves *h) {
