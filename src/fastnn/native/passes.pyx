@@ -349,7 +349,9 @@ cdef class Pass:
     cdef bint _in_halves(self, int i, int64_t rows) noexcept nogil:
         """Whether op `i` is a product that is worked out in halves."""
         cdef const Op *op = &self.ops.items[i]
-        return i < self.ops.count and op.kind == DENSE and fnn_halves_pay(rows, op.outputs, op.inputs)
+        if i == self.ops.count or op.kind != DENSE:
+            return False
+        return fnn_halves_pay(rows, op.outputs, op.inputs)
 
     cdef int _dense(self, int i, const Batch *batch, const char *x, int64_t x_row) except -1 nogil:
         cdef Op *op = &self.ops.items[i]

@@ -120,14 +120,14 @@ def _checked(n):
 
 cdef double SETTLING = 100e-6  # after a change: workers wake, caches fill
 cdef double WINDOW = 300e-6    # for which steps are timed, at least
-cdef double LONG = 2e-3        # of steps that tell enough one by one, and beside which settling is nothing
+cdef double LONG = 2e-3        # of a step that tells enough alone, settling or not
 cdef double WORTH = 0.97       # of the time that the other way should take, at most
 
 cdef enum:
     FEWEST = 3    # steps of a window, at least
     SOON = 16     # windows until the first trial, and until the next if one has changed something;
     LATEST = 128  # twice as many each time, but at most these, if they change nothing
-    BEGINNINGS = 8  # after which a trial is given up, for steps come too rarely to tell
+    BEGINNINGS = 8  # after which a trial is given up: too few steps come at a time to tell
 
 
 @cython.final

@@ -9,8 +9,9 @@ static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64
         for (int64_t j = 0; j < columns; j++) out[j] += x[j];
 }
 
-/* Rows of x in the given order, which are `x_row` apart. They are scattered over memory, so the hardware's prefetcher is
- * of no use; asking for the lines of rows GATHER_AHEAD bytes ahead hides most of the wait. */
+/* Rows of x, `x_row` apart, in the given order. They are scattered over memory, so the hardware's
+ * prefetcher is of no use; asking for the lines of rows GATHER_AHEAD bytes ahead hides most of the
+ * wait. */
 #define GATHER_AHEAD 4096
 
 INLINE void FN(ask_for)(const char *row, int64_t bytes) {

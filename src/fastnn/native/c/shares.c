@@ -16,7 +16,7 @@
 #define LOSS_WORK 200.0
 
 #define CACHE_LINE 64 /* elements enough for one, whatever their type */
-#define HALF_UNIT 16  /* and for whole ones */
+#define HALF_UNIT 16  /* elements that are whole lines, of either type */
 #define MOST_BLOCKS 64
 #define BLOCK_ROWS 256
 
@@ -315,8 +315,9 @@ static void dots(void *context, int64_t share, int64_t first, int64_t count) {
 }
 
 /* Packing weighs less the more rows there are, and the sums over lanes the longer they are: even are
- * with AVX-512 some 8, 24 and 48 rows for sums of 64, 128 and 256. More are not many, however long the
- * sums, for tiles do more per load; and A, which every row of B goes along, should stay in the cache. */
+ * with AVX-512 some 8, 24 and 48 rows for sums of 64, 128 and 256. They are not many more, however
+ * long the sums, for tiles do more per load; and A, which each row of B goes along, should stay in
+ * the cache. */
 #define DOTS_ROWS 56
 #define DOTS_BYTES (256 * 1024)
 

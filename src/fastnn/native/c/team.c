@@ -128,14 +128,14 @@ static int left_of(uint_fast64_t ticket) { return first_of(ticket) < end_of(tick
 /* Take a task of the region under way and do it; return whether there was one. What the region
  * consists of is read after that: it cannot end, and so not change, before this task is done. */
 static int do_task(int from_end) {
-    uint_fast64_t ticket = atomic_load_explicit(&team.ticket, memory_order_acquire), rest;
+    uint_fast64_t ticket = atomic_load_explicit(&team.ticket, memory_order_acquire), after;
     do {
         if (!left_of(ticket)) return 0;
-        rest = from_end ? ticket - 1 : ticket + (1 << 16);
-    } while (!atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, rest,
+        after = from_end ? ticket - 1 : ticket + (1 << 16);
+    } while (!atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, after,
                                                     memory_order_acq_rel, memory_order_acquire));
     fnn_restore_subnormals(team.float_mode); /* training flushes them to zero, inference does not */
-    team.run(team.context, from_end ? end_of(rest) : first_of(ticket));
+    team.run(team.context, from_end ? end_of(after) : first_of(ticket));
     atomic_fetch_sub_explicit(&team.running, 1, memory_order_release);
     return 1;
 }
