@@ -93,7 +93,7 @@ cdef class Ops:
     cdef int _fill_layer(self, Op *op, source) except -1
     cdef int64_t layer_room(self, Op *op, int64_t rows) noexcept
     cdef char *_keep(self, np.ndarray array) noexcept
-    cdef int _heed(self, double flops) except -1 nogil
+    cdef int heed(self, double flops) except -1 nogil
     cdef int64_t stored(self, int64_t columns) noexcept nogil
     cdef int product(self, const fnn_gemm *whole) except -1 nogil
     cdef int dots(self, const fnn_dots *whole) except -1 nogil

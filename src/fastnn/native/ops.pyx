@@ -207,7 +207,7 @@ cdef class Ops:
         self.arrays.append(array)
         return address(array)
 
-    cdef int _heed(self, double flops) except -1 nogil:
+    cdef int heed(self, double flops) except -1 nogil:
         return 0 if self.quiet else heed_signals(flops)
 
     cdef int64_t stored(self, int64_t columns) noexcept nogil:
@@ -226,7 +226,7 @@ cdef class Ops:
         cdef fnn_gemm g
         if step == whole.m:
             shared_gemm(self.table, whole)
-            return self._heed(per_row * whole.m)
+            return self.heed(per_row * whole.m)
         g = whole[0]
         while first < whole.m:
             g.m = min(step, whole.m - first)
@@ -235,7 +235,7 @@ cdef class Ops:
             if g.saved != NULL:
                 g.saved = <const char *>whole.saved + first * g.saved_row * self.itemsize
             shared_gemm(self.table, &g)
-            self._heed(per_row * g.m)
+            self.heed(per_row * g.m)
             first += step
         return 0
 
@@ -247,14 +247,14 @@ cdef class Ops:
         cdef fnn_dots d
         if step == whole.n:
             shared_dots(self.table, whole)
-            return self._heed(per_column * whole.n)
+            return self.heed(per_column * whole.n)
         d = whole[0]
         while first < whole.n:
             d.n = min(step, whole.n - first)
             d.b = <const char *>whole.b + first * d.b_row * self.itemsize
             d.c = <char *>whole.c + first * self.itemsize
             shared_dots(self.table, &d)
-            self._heed(per_column * d.n)
+            self.heed(per_column * d.n)
             first += step
         return 0
 
@@ -303,7 +303,7 @@ cdef class Ops:
                     shared_gemm_of_tiles(self.table, &g, &part)
                 else:
                     shared_packing_gemm(self.table, &g, &part)
-                self._heed(2.0 * g.m * g.n * g.k)
+                self.heed(2.0 * g.m * g.n * g.k)
                 column += group
             row += rows
         return 0

@@ -27,6 +27,7 @@ from fastnn.native.ops cimport (
     Op,
     Ops,
     address,
+    call_flops,
     padded_row,
     round_up,
 )
@@ -347,11 +348,12 @@ cdef class Pass:
                    columns * self.itemsize)
 
     cdef bint _in_halves(self, int i, int64_t rows) noexcept nogil:
-        """Whether op `i` is a product that is worked out in halves."""
+        """Whether op `i` is a product that is worked out in halves, in a single kernel call each."""
         cdef const Op *op = &self.ops.items[i]
         if i == self.ops.count or op.kind != DENSE:
             return False
-        return fnn_halves_pay(rows, op.outputs, op.inputs)
+        return (fnn_halves_pay(rows, op.outputs, op.inputs)
+                and 2.0 * rows * op.outputs * op.inputs <= call_flops())
 
     cdef int _dense(self, int i, const Batch *batch, const char *x, int64_t x_row) except -1 nogil:
         cdef Op *op = &self.ops.items[i]
@@ -392,7 +394,7 @@ cdef class Pass:
             b.room = room_for_panels(self.table, g.m, g.k, op.outputs)
             h.unpacked = &b
         shared_halves(self.table, &h)
-        return self.ops._heed(2.0 * g.m * g.n * g.k)
+        return self.ops.heed(2.0 * g.m * g.n * g.k)
 
     cdef bint _packing_pays(self, int64_t columns, int64_t rows) noexcept nogil:
         """Whether a B of so many columns had better be packed for an A of so many rows."""

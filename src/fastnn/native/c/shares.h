@@ -31,12 +31,10 @@ typedef struct {
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
 
 /* Whether to work out a product in halves: the more rows there are to a step, the more sums go from
- * core to core, and the less it matters that the kernel does not. One thread alone does less work;
- * more is a call too long for signals. Inline, for a small network asks as often as it multiplies. */
+ * core to core, and the less it matters that the kernel does not; little work is done by one thread.
+ * Inline, for a small network asks as often as it multiplies. */
 static inline int fnn_halves_pay(int64_t m, int64_t n, int64_t k) {
-    if (m < 8 || 8 * m > k) return 0;
-    const double work = 2.0 * (double)m * (double)n * (double)k;
-    return work >= 2e6 && work <= 1e9;
+    return m >= 8 && 8 * m <= k && 2.0 * (double)m * (double)n * (double)k >= 2e6;
 }
 
 /* A product with rows of neighbouring elements as A, summed up in two halves of its steps. */
