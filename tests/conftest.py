@@ -26,6 +26,13 @@ def _fixed_seed():
 
 
 @pytest.fixture(autouse=True)
+def _same_threads():
+    before = fastnn.get_num_threads()
+    yield
+    fastnn.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
 def _closed_figures():
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):

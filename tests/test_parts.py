@@ -96,12 +96,10 @@ def test_weights_that_are_used_several_times_may_be_more():
 @pytest.mark.parametrize("batch_size", [256, 700, 1100])
 @pytest.mark.parametrize("name", STACKS)
 def test_any_number_of_threads_gives_the_same_bits(isa, name, batch_size):
-    before = fastnn.get_num_threads()
     results = []
     for threads in (1, 2, 3, 9):
         fastnn.set_num_threads(threads)
         results.append(trained(name, batch_size))
-    fastnn.set_num_threads(before)
     for others in results[1:]:
         for one, several in zip(results[0], others, strict=True):
             np.testing.assert_array_equal(one, several)

@@ -19,13 +19,6 @@ from fastnn.native.team import Pace
 COUNTS = [2, 3, 7]
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    before = fastnn.get_num_threads()
-    yield
-    fastnn.set_num_threads(before)
-
-
 # How many
 
 
