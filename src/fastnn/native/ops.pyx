@@ -221,12 +221,12 @@ cdef class Ops:
     cdef int product(self, const fnn_gemm *whole) except -1 nogil:
         """Run a product in calls short enough for signals to be heeded in between."""
         cdef double per_row = 2.0 * whole.n * whole.k
-        cdef int64_t step = rows_per_call(whole.m, per_row, self.table.tile_rows)
-        cdef int64_t first = 0
+        cdef int64_t step, first = 0
         cdef fnn_gemm g
-        if step == whole.m:
+        if per_row * whole.m <= CALL_FLOPS:
             shared_gemm(self.table, whole)
             return self.heed(per_row * whole.m)
+        step = rows_per_call(whole.m, per_row, self.table.tile_rows)
         g = whole[0]
         while first < whole.m:
             g.m = min(step, whole.m - first)
@@ -242,12 +242,12 @@ cdef class Ops:
     cdef int dots(self, const fnn_dots *whole) except -1 nogil:
         """Run products of rows with rows in calls short enough, as above."""
         cdef double per_column = 2.0 * whole.m * whole.k
-        cdef int64_t step = rows_per_call(whole.n, per_column, self.table.tile_rows)
-        cdef int64_t first = 0
+        cdef int64_t step, first = 0
         cdef fnn_dots d
-        if step == whole.n:
+        if per_column * whole.n <= CALL_FLOPS:
             shared_dots(self.table, whole)
             return self.heed(per_column * whole.n)
+        step = rows_per_call(whole.n, per_column, self.table.tile_rows)
         d = whole[0]
         while first < whole.n:
             d.n = min(step, whole.n - first)

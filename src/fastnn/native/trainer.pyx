@@ -107,24 +107,22 @@ cdef struct Region:
     int sum_count
 
 
-cdef Batch part_of(const Batch *batch, int64_t part, int64_t parts) noexcept nogil:
-    """Return the batch at one of so many parts of about the same size."""
-    cdef Batch own = batch[0]
-    own.first = batch.whole * part // parts
-    own.rows = batch.whole * (part + 1) // parts - own.first
-    return own
+cdef void choose_part(Batch *batch, int64_t part, int64_t parts) noexcept nogil:
+    """Let the batch stand at one of so many parts of about the same size."""
+    batch.first = batch.whole * part // parts
+    batch.rows = batch.whole * (part + 1) // parts - batch.first
 
 
 ctypedef int (*parts_function)(PyObject *, Region *, int64_t, int64_t) except -1 nogil
 
 
 cdef int pass_over(Pass passing, Region *p, int64_t first, int64_t count) except -1 nogil:
-    cdef Batch batch
+    cdef Batch batch = p.batch[0]
     cdef int64_t i
+    batch.add = False
     passing.ops.quiet = True
     for i in range(first, first + count):
-        batch = part_of(p.batch, p.first + i, p.parts)
-        batch.add = False
+        choose_part(&batch, p.first + i, p.parts)
         passing.write_gradients_to(p.places[i])
         passing.run(&batch, p.order, p.start + batch.first, p.training, p.iteration)
         memcpy(p.sums + i * p.sum_count, passing.sums, p.sum_count * sizeof(double))
@@ -563,15 +561,14 @@ cdef class Trainer:
         Leaves the sums of loss and metrics and, in training, the gradients.
         """
         cdef int64_t parts = self._parts_of(batch.whole), i
-        cdef Batch part
         memset(self.sums, 0, self.sum_count * sizeof(double))
         if parts > 1 and self.places != NULL:
             return self._pass_together(batch, order, start, training, iteration, parts)
         self.passing.write_gradients_to(self.gradients)
         for i in range(parts):
-            part = part_of(batch, i, parts)
-            part.add = i > 0
-            self.passing.run(&part, order, start + part.first, training, iteration)
+            choose_part(batch, i, parts)
+            batch.add = i > 0
+            self.passing.run(batch, order, start + batch.first, training, iteration)
             self._add_sums(self.passing.sums)
         return 0
 
@@ -718,6 +715,8 @@ cdef class Trainer:
         cdef int i
         cdef Range *r
         cdef double squares = 0, norm
+        if self.clipvalue == 0 and self.clipnorm == 0 and self.global_clipnorm == 0:
+            return 0
         for i in range(self.trainable_count):
             r = &self.trainables[i]
             if self.clipvalue != 0:

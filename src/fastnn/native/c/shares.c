@@ -410,7 +410,11 @@ static void update(void *context, int64_t share, int64_t first, int64_t count) {
 
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u) {
     update_args args = {table, u};
-    fnn_share_out(fnn_team_size(UPDATE_WORK * (double)u->n), u->n, CACHE_LINE, update, &args);
+    const int64_t shares = fnn_team_size(UPDATE_WORK * (double)u->n);
+    if (shares == 1)
+        table->update(u);
+    else
+        fnn_share_out(shares, u->n, CACHE_LINE, update, &args);
 }
 
 typedef struct {
@@ -581,6 +585,7 @@ typedef struct {
 
 static double loss_of_rows(const sum_args *s, int64_t first, int64_t count) {
     const fnn_kernels *t = s->table;
+    if (count == s->rows) return t->loss(s->loss);
     fnn_loss_args part = *s->loss;
     part.rows = count;
     part.predictions = from(t, part.predictions, first * part.predictions_row);

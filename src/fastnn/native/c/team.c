@@ -114,9 +114,10 @@ static int resting(void) {
 /* Where the worker is awake a region costs 0.3 us, and what one thread has written and another
  * reads comes slowly; waking it costs the caller some microseconds, and the worker is late. */
 int fnn_team_size(double work) {
+    if (work < HOT_WORK) return 1;
     const int asleep = atomic_load_explicit(&team.sleepers, memory_order_relaxed) > 0;
     const int size = bound();
-    if (work < (asleep ? COLD_WORK : HOT_WORK) || size == 1 || inside || resting()) return 1;
+    if ((asleep && work < COLD_WORK) || size == 1 || inside || resting()) return 1;
     return size;
 }
 
