@@ -10,12 +10,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = "src/fastnn/native"
-STANDARD = ["-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-g0"]
+# Nothing here raises through C: no tables for the unwinding of the stack.
+STANDARD = [
+    *("-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-g0"),
+    "-fno-asynchronous-unwind-tables",
+]
 
 # The kernels unroll themselves where that helps; -O3 would add a third to their size and no speed.
 FOR_SPEED = ["-O2", "-ftree-vectorize", *STANDARD]
-# The micro-kernels call nothing that could raise: no tables for the unwinding of their stack.
-MICRO_KERNELS = [*FOR_SPEED, "-fno-asynchronous-unwind-tables"]
 # For modules that call kernels and spend next to no time themselves.
 FOR_SIZE = ["-Os", *STANDARD]
 
@@ -50,7 +52,7 @@ class BuildKernels(build_ext):
                     [f"{NATIVE}/c/kernels.c"],
                     output_dir=f"{self.build_temp}/{isa}",
                     macros=[("FASTNN_ISA", isa)],
-                    extra_postargs=[*MICRO_KERNELS, *flags],
+                    extra_postargs=[*FOR_SPEED, *flags],
                     depends=ext.depends,
                 )
         super().build_extension(ext)

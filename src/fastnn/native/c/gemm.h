@@ -74,25 +74,29 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
                               t->columns - j);
 }
 
+/* How the operands of a tile lie, where the compiler had better know it. Additions to addresses keep
+ * the multipliers from work: 213 against 200 GFLOP/s at 32 x 784 x 256 without most of them. */
+#define PLAIN 1      /* rows of A beside packed panels: two steps for each addition */
+#define TRANSPOSED 2 /* what a step takes of A lies side by side: a single address */
+
 /* One step along k: a row of B times a column of A. */
-INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, const REAL *asked, const REAL *b,
-                          int64_t b_ahead, vec (*sums)[PANEL_VECTORS], const int rows,
-                          const int vectors, const int prefetching) {
+INLINE void FN(tile_step)(const REAL *const *a, const int apart, int64_t a_row, const REAL *b,
+                          vec (*sums)[PANEL_VECTORS], const int rows, const int vectors) {
     vec bj[PANEL_VECTORS];
-    if (prefetching) {
-        __builtin_prefetch(asked);
-        UNROLL
-        for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
-            __builtin_prefetch((const char *)(b + b_ahead) + byte);
-    }
     UNROLL
     for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
     UNROLL
     for (int i = 0; i < rows; i++) {
-        const vec ai = FN(splat)(a[i / 3][(i % 3) * a_row]);
+        const vec ai = FN(splat)(a[i / apart][(i % apart) * a_row]);
         UNROLL
         for (int j = 0; j < vectors; j++) sums[i][j] += ai * bj[j];
     }
+}
+
+INLINE void FN(ask_for_vectors)(const REAL *b, const int vectors) {
+    UNROLL
+    for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
+        __builtin_prefetch((const char *)b + byte);
 }
 
 /* All steps of a tile, in so many chains of sums that take turns.
@@ -102,44 +106,62 @@ INLINE void FN(tile_step)(const REAL *const *a, int64_t a_row, const REAL *asked
  * before has read it. In rows that have been begun the hardware reads on by itself, and the steps
  * ask for the rows that come next.
  *
- * Of `plain` rows beside packed panels the compiler knows the steps, and spares additions to
- * addresses, which keep the multipliers from work: 213 against 200 GFLOP/s at 32 x 784 x 256.
- *
- * A single chain takes the second loop alone: inside a loop of one turn Clang 14 keeps the sums in
+ * A single chain takes the later loops alone: inside a loop of one turn Clang 14 keeps the sums in
  * memory. */
 INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], const int rows,
                            const int vectors, const int chains, const int prefetching,
-                           const int plain) {
-    const int64_t a_row = t->a_row, a_col = plain ? 1 : t->a_col;
-    const int64_t b_row = plain ? PANEL_WIDTH : t->b_row;
-    const int64_t b_ahead = plain ? PREFETCH_STEPS * PANEL_WIDTH : t->b_ahead;
+                           const int lie) {
+    const int64_t a_row = lie == TRANSPOSED ? 1 : t->a_row, a_col = lie == PLAIN ? 1 : t->a_col;
+    const int64_t b_row = lie == PLAIN ? PANEL_WIDTH : t->b_row;
+    const int64_t b_ahead = lie == PLAIN ? PREFETCH_STEPS * PANEL_WIDTH : t->b_ahead;
     const int64_t ask_step = t->next ? t->next_step : a_col;
     const REAL *asked =
         t->next ? t->next : t->a + PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
     /* Rows of A are reached from a few pointers, three rows apart, so that addresses fit the
      * processor's base + index form and no register spills. */
+    const int apart = lie == TRANSPOSED ? TILE_ROWS : 3;
+    const int pointers = (rows + apart - 1) / apart;
     const REAL *a[A_POINTERS];
     UNROLL
-    for (int i = 0; i < A_POINTERS; i++) a[i] = t->a + 3 * i * a_row;
+    for (int i = 0; i < pointers; i++) a[i] = t->a + i * apart * a_row;
     const REAL *b = t->b;
     int64_t p = t->k;
     for (; chains > 1 && p >= chains; p -= chains) {
         UNROLL
         for (int chain = 0; chain < chains; chain++) {
-            FN(tile_step)(a, a_row, asked, b, b_ahead, sums + chain * rows, rows, vectors,
-                          prefetching);
+            if (prefetching) {
+                __builtin_prefetch(asked);
+                FN(ask_for_vectors)(b + b_ahead, vectors);
+            }
+            FN(tile_step)(a, apart, a_row, b, sums + chain * rows, rows, vectors);
             b += b_row;
             asked += ask_step;
             UNROLL
-            for (int i = 0; i < A_POINTERS; i++) a[i] += a_col;
+            for (int i = 0; i < pointers; i++) a[i] += a_col;
         }
     }
+    for (; chains == 1 && lie == PLAIN && p >= 2; p -= 2) {
+        __builtin_prefetch(asked);
+        UNROLL
+        for (int step = 0; step < 2; step++) {
+            FN(ask_for_vectors)(b + b_ahead, vectors);
+            FN(tile_step)(a, apart, a_row, b, sums, rows, vectors);
+            b += b_row;
+            UNROLL
+            for (int i = 0; i < pointers; i++) a[i] += a_col;
+        }
+        asked += 2 * ask_step;
+    }
     for (; p > 0; p--) {
-        FN(tile_step)(a, a_row, asked, b, b_ahead, sums, rows, vectors, prefetching);
+        if (prefetching) {
+            __builtin_prefetch(asked);
+            FN(ask_for_vectors)(b + b_ahead, vectors);
+        }
+        FN(tile_step)(a, apart, a_row, b, sums, rows, vectors);
         b += b_row;
         asked += ask_step;
         UNROLL
-        for (int i = 0; i < A_POINTERS; i++) a[i] += a_col;
+        for (int i = 0; i < pointers; i++) a[i] += a_col;
     }
 }
 
@@ -224,11 +246,11 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
 
     /* A tile one vector wide has no load to spare, unless its steps are whole rows apart. */
     if (vectors > 1 && t->a_col == 1 && t->b_row == PANEL_WIDTH)
-        FN(tile_steps)(t, sums, rows, vectors, chains, 1, 1);
-    else if (vectors > 1 || t->a_row == 1)
-        FN(tile_steps)(t, sums, rows, vectors, chains, 1, 0);
+        FN(tile_steps)(t, sums, rows, vectors, chains, 1, PLAIN);
+    else if (chains == 1 && t->a_row == 1)
+        FN(tile_steps)(t, sums, rows, vectors, chains, 1, TRANSPOSED);
     else
-        FN(tile_steps)(t, sums, rows, vectors, chains, 0, 0);
+        FN(tile_steps)(t, sums, rows, vectors, chains, vectors > 1, 0);
     vec acc[TILE_ROWS][PANEL_VECTORS];
     UNROLL
     for (int i = 0; i < rows; i++)
