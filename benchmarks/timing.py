@@ -40,6 +40,22 @@ class PythonJob:
         return (perf_counter() - start) / (repeats * self.steps)
 
 
+@dataclass
+class CallJob:
+    """The call of a function with one argument, and nothing around it."""
+
+    run: Callable[[Any], object]
+    argument: Any
+
+    def seconds(self, repeats: int) -> float:
+        """Call it `repeats` times and return the mean time."""
+        run, argument = self.run, self.argument
+        start = perf_counter()
+        for _ in range(repeats):
+            run(argument)
+        return (perf_counter() - start) / repeats
+
+
 class Stopwatch:
     """Times a job, often enough for a measurement to take about `seconds`."""
 

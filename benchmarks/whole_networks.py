@@ -9,7 +9,7 @@ import numpy as np
 from checks import check
 from contenders.protocol import Contender
 from networks import ExactNetwork, Weights, initial_weights, network_name, samples, steps_in_epoch
-from timing import PythonJob
+from timing import CallJob, PythonJob
 
 PREDICTION_TOLERANCE = 2e-5
 """Largest absolute error of a probability in float32."""
@@ -22,13 +22,13 @@ float32 may turn a step around where the gradient is all rounding error.
 """
 
 
-def predict(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
+def predict(contender: str, sizes: Sequence[int], batch_size: int) -> CallJob:
     """Return the job of predicting `batch_size` rows in the fastest way."""
     network = contenders.load(contender)(initial_weights(sizes))
     return _prediction(contender, network.predict, sizes, batch_size)
 
 
-def predict_method(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
+def predict_method(contender: str, sizes: Sequence[int], batch_size: int) -> CallJob:
     """Return the same for the others, for fastnn the method that works in batches."""
     network = contenders.load(contender)(initial_weights(sizes))
     run = getattr(network, "predict_method", network.predict)
@@ -37,12 +37,12 @@ def predict_method(contender: str, sizes: Sequence[int], batch_size: int) -> Pyt
 
 def _prediction(
     contender: str, run: Callable[[np.ndarray], np.ndarray], sizes: Sequence[int], batch_size: int
-) -> PythonJob:
+) -> CallJob:
     x, _ = samples(sizes, batch_size)
     exact = ExactNetwork(initial_weights(sizes)).predict(x)
     name = f"{contender}, prediction of {batch_size} rows by {network_name(sizes)}"
     check(name, float(np.abs(run(x) - exact).max()), PREDICTION_TOLERANCE)
-    return PythonJob(lambda: run(x))
+    return CallJob(run, x)
 
 
 def train(contender: str, sizes: Sequence[int], batch_size: int) -> PythonJob:
