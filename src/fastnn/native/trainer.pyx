@@ -193,6 +193,7 @@ cdef class Trainer:
     cdef bint averaging
     cdef int64_t overwrite     # steps after which averages become the parameters, 0: never
     cdef double clipnorm, clipvalue, global_clipnorm  # 0: none
+    cdef bint clipping         # by any of them
 
     def __cinit__(self):
         self.sums = NULL
@@ -386,8 +387,7 @@ cdef class Trainer:
         cdef int i, found = 0
         cdef int64_t size = 0
         cdef Op *op
-        if (self.own_step or self.accumulation > 1
-                or self.clipnorm or self.clipvalue or self.global_clipnorm):
+        if self.own_step or self.accumulation > 1 or self.clipping:
             return 0
         for i in range(self.passing.lowest, self.ops.count):
             op = &self.ops.items[i]
@@ -425,6 +425,7 @@ cdef class Trainer:
         self.clipnorm = rule.clipnorm or 0.0
         self.clipvalue = rule.clipvalue or 0.0
         self.global_clipnorm = rule.global_clipnorm or 0.0
+        self.clipping = self.clipnorm != 0 or self.clipvalue != 0 or self.global_clipnorm != 0
         return 0
 
     def reset(self):
@@ -715,7 +716,7 @@ cdef class Trainer:
         cdef int i
         cdef Range *r
         cdef double squares = 0, norm
-        if self.clipvalue == 0 and self.clipnorm == 0 and self.global_clipnorm == 0:
+        if not self.clipping:
             return 0
         for i in range(self.trainable_count):
             r = &self.trainables[i]

@@ -79,9 +79,17 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
 #define PLAIN 1      /* rows of A beside packed panels: two steps for each addition */
 #define TRANSPOSED 2 /* what a step takes of A lies side by side: a single address */
 
+INLINE void FN(ask_for_vectors)(const REAL *b, const int vectors) {
+    UNROLL
+    for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
+        __builtin_prefetch((const char *)b + byte);
+}
+
 /* One step along k: a row of B times a column of A. */
 INLINE void FN(tile_step)(const REAL *const *a, const int apart, int64_t a_row, const REAL *b,
-                          vec (*sums)[PANEL_VECTORS], const int rows, const int vectors) {
+                          int64_t b_ahead, vec (*sums)[PANEL_VECTORS], const int rows,
+                          const int vectors, const int prefetching) {
+    if (prefetching) FN(ask_for_vectors)(b + b_ahead, vectors);
     vec bj[PANEL_VECTORS];
     UNROLL
     for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
@@ -91,12 +99,6 @@ INLINE void FN(tile_step)(const REAL *const *a, const int apart, int64_t a_row, 
         UNROLL
         for (int j = 0; j < vectors; j++) sums[i][j] += ai * bj[j];
     }
-}
-
-INLINE void FN(ask_for_vectors)(const REAL *b, const int vectors) {
-    UNROLL
-    for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
-        __builtin_prefetch((const char *)b + byte);
 }
 
 /* All steps of a tile, in so many chains of sums that take turns.
@@ -118,7 +120,7 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], c
     const REAL *asked =
         t->next ? t->next : t->a + PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
     /* Rows of A are reached from a few pointers, three rows apart, so that addresses fit the
-     * processor's base + index form and no register spills. */
+     * processor's base + index form and no register spills. Side by side they need but one. */
     const int apart = lie == TRANSPOSED ? TILE_ROWS : 3;
     const int pointers = (rows + apart - 1) / apart;
     const REAL *a[A_POINTERS];
@@ -129,11 +131,9 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], c
     for (; chains > 1 && p >= chains; p -= chains) {
         UNROLL
         for (int chain = 0; chain < chains; chain++) {
-            if (prefetching) {
-                __builtin_prefetch(asked);
-                FN(ask_for_vectors)(b + b_ahead, vectors);
-            }
-            FN(tile_step)(a, apart, a_row, b, sums + chain * rows, rows, vectors);
+            if (prefetching) __builtin_prefetch(asked);
+            FN(tile_step)(a, apart, a_row, b, b_ahead, sums + chain * rows, rows, vectors,
+                          prefetching);
             b += b_row;
             asked += ask_step;
             UNROLL
@@ -144,8 +144,7 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], c
         __builtin_prefetch(asked);
         UNROLL
         for (int step = 0; step < 2; step++) {
-            FN(ask_for_vectors)(b + b_ahead, vectors);
-            FN(tile_step)(a, apart, a_row, b, sums, rows, vectors);
+            FN(tile_step)(a, apart, a_row, b, b_ahead, sums, rows, vectors, 1);
             b += b_row;
             UNROLL
             for (int i = 0; i < pointers; i++) a[i] += a_col;
@@ -153,11 +152,8 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], c
         asked += 2 * ask_step;
     }
     for (; p > 0; p--) {
-        if (prefetching) {
-            __builtin_prefetch(asked);
-            FN(ask_for_vectors)(b + b_ahead, vectors);
-        }
-        FN(tile_step)(a, apart, a_row, b, sums, rows, vectors);
+        if (prefetching) __builtin_prefetch(asked);
+        FN(tile_step)(a, apart, a_row, b, b_ahead, sums, rows, vectors, prefetching);
         b += b_row;
         asked += ask_step;
         UNROLL
@@ -225,9 +221,7 @@ INLINE void FN(ask_for_rows)(const FN(tile_args) *t, const int rows, const int v
     if (t->relu_gradient)
         UNROLL
         for (int i = 0; i < rows; i++)
-            UNROLL
-            for (int byte = 0; byte < vectors * VECTOR_BYTES; byte += 64)
-                __builtin_prefetch((const char *)(t->saved + i * t->saved_row) + byte);
+            FN(ask_for_vectors)(t->saved + i * t->saved_row, vectors);
 }
 
 /* One tile of exactly rows x vectors registers, each summed up, on top of the bias, in so many chains;

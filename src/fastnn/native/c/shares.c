@@ -585,7 +585,7 @@ typedef struct {
 
 static double loss_of_rows(const sum_args *s, int64_t first, int64_t count) {
     const fnn_kernels *t = s->table;
-    if (count == s->rows) return t->loss(s->loss);
+    if (count == s->rows) return t->loss(s->loss); /* a copy takes time, as above */
     fnn_loss_args part = *s->loss;
     part.rows = count;
     part.predictions = from(t, part.predictions, first * part.predictions_row);
