@@ -14,11 +14,12 @@ from timing import CallJob, PythonJob
 PREDICTION_TOLERANCE = 2e-5
 """Largest absolute error of a probability in float32."""
 
-TRAINING_TOLERANCE = 2e-2
+TRAINING_TOLERANCE = 3e-2
 """Norm of the error of the change of the weights, relative to that of the change.
 
 Adam's first steps have the size of the learning rate wherever the gradient is not zero, so
-float32 may turn a step around where the gradient is all rounding error.
+float32 may turn a step around where the gradient is all rounding error: where a sample lies on a
+relu's edge, for all weights of a unit (2.6e-2 was seen). Biases that stay behind make 3.3e-2 or more.
 """
 
 
