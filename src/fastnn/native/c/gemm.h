@@ -590,9 +590,17 @@ static int FN(rows_go_first)(const fnn_gemm *g) {
            k * g->n * (int64_t)sizeof(REAL) <= fnn_near_bytes();
 }
 
+/* As many rows of A as take a third of the second-level cache: with 1 MB of it, 84 rows and 109.9
+ * GFLOP/s at 1024 x 1024 x 1024, 107.9 with twice as many. */
+static int64_t FN(most_rows)(void) {
+    const int64_t rows = fnn_near_bytes() * 2 / 3 / (REDUCTION * (int64_t)sizeof(REAL));
+    return rows < ROW_BLOCK ? rows / TILE_ROWS * TILE_ROWS : ROW_BLOCK;
+}
+
 /* Rows of a block: all blocks have about as many, so that the last does not read B for a few only. */
 static int64_t FN(block_rows)(const fnn_gemm *g) {
-    const int64_t most = FN(rows_go_first)(g) ? TILE_ROWS : ROW_BLOCK;
+    if (g->m <= TILE_ROWS) return TILE_ROWS;
+    const int64_t most = FN(rows_go_first)(g) ? TILE_ROWS : FN(most_rows)();
     if (g->m <= most) return most;
     const int64_t blocks = (g->m + most - 1) / most, rows = (g->m + blocks - 1) / blocks;
     return most > TILE_ROWS ? (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : rows;
