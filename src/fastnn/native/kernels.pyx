@@ -8,6 +8,7 @@ share.
 
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -34,6 +35,7 @@ cdef enum:
     DIRECT_VECTORS = 16   # longest rows of kernels that are read unpacked, unless
     DIRECT_TILES = 8      # no more tiles than these read them
     CACHE_LINE = 64       # bytes
+    APART_BYTES = 1 << 21 # most of an A that is copied as a whole
 
 ctypedef fused real:
     float
@@ -354,6 +356,28 @@ cdef void _plan_panels(const fnn_kernels *table, const fnn_gemm *g, fnn_unpacked
     b.room = room_for_panels(table, g.m, g.k, (g.n + b.shares - 1) // b.shares)
 
 
+cdef bint _pays_to_put_rows_apart(
+    const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b
+) noexcept:
+    """Whether copying A once serves all lots of panels, each too narrow for a copy of its own."""
+    if not table.rows_go_apart(g) or g.m * g.k * table.itemsize > APART_BYTES:
+        return False
+    cdef fnn_gemm lot = g[0]
+    lot.n = b.room // g.k
+    return not table.rows_go_apart(&lot)
+
+
+cdef char[::1] _put_rows_apart(const fnn_kernels *table, fnn_gemm *g):
+    """Copy A to where its rows do not collide in the caches, and return the room of the copy."""
+    cdef int64_t row = (g.k + table.vector_width) * table.itemsize, i
+    cdef char[::1] room = _lines(g.m * row)
+    for i in range(g.m):
+        memcpy(&room[i * row], <const char *>g.a + i * g.a_row * table.itemsize,
+               g.k * table.itemsize)
+    g.a, g.a_row = &room[0], g.k + table.vector_width
+    return room
+
+
 cdef int _product_of_tiles(const fnn_kernels *table, const fnn_gemm *whole, Operand b) except -1:
     """Run a product whose A is a transpose that is copied in tiles, some steps of k at a time."""
     cdef int64_t itemsize = table.itemsize, step = steps_in_tiles(table, whole.k), first = 0
@@ -396,7 +420,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         direct = g.n - (g.n % width if g.n % table.vector_width else 0)
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0
-    cdef char[::1] packed
+    cdef char[::1] packed, apart
     if direct > 0:
         part.n = direct
         part.b = b.data
@@ -417,6 +441,8 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     else:
         packed = _lines(rest.shares * rest.room * itemsize)
         rest.panels = &packed[0]
+    if _pays_to_put_rows_apart(table, &part, &rest):
+        apart = _put_rows_apart(table, &part)
     part.c = <char *>g.c + direct * itemsize
     if g.bias != NULL:
         part.bias = <const char *>g.bias + direct * itemsize

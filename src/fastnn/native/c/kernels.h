@@ -42,6 +42,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .tile_rows = TILE_ROWS,
     .gemm = FN(gemm),
     .most_steps = FN(most_steps),
+    .rows_go_apart = FN(rows_go_apart),
     .pack = FN(pack),
     .copy_in_tiles = FN(copy_in_tiles),
     .gemm_of_tiles = FN(gemm_of_tiles),
