@@ -19,7 +19,7 @@ TRAINING_TOLERANCE = 3e-2
 
 Adam's first steps have the size of the learning rate wherever the gradient is not zero, so
 float32 may turn a step around where the gradient is all rounding error: where a sample lies on a
-relu's edge, for all weights of a unit (2.6e-2 was seen). Biases that stay behind make 3.3e-2 or more.
+relu's edge, for all weights of a unit (2.6e-2 was seen). Biases that stay behind make 3.3e-2.
 """
 
 

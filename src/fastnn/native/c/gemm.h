@@ -8,7 +8,7 @@
  * collide in the cache, and where a transpose is read often: tile by tile then.
  *
  * Order of the loops: blocks of up to REDUCTION of k, so that a panel stays in the second-level cache;
- * blocks of ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
+ * blocks of up to ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
  * read from the cache once per tile, and B as a whole once per row block. Where B as a whole stays
  * in the cache and A is large, a block is a single tile high.
  *
