@@ -1,8 +1,6 @@
-"""The ratios to beat: stored for each instruction set and number of threads, never times.
+"""The ratios to beat: those of a processor, an instruction set and a number of threads. No times.
 
-Only ratios to the fastest of the contenders that are in both the store and the run are compared;
-ratios vary less from one machine to another than times do, but they do: a baseline is meant for
-the machine that it names.
+Only ratios to the fastest of the contenders that are in both the store and the run are compared.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ Ratios = dict[str, dict[str, float]]  # of each other contender, by task and cas
 
 def key(machine: dict[str, Any]) -> str:
     """Return under which name the ratios of such a run are stored."""
-    return f"{machine['isa']}, {machine['threads']} thread(s)"
+    return f"{machine['cpu']}, {machine['isa']}, {machine['threads']} thread(s)"
 
 
 def ratios(results: Sequence[Result]) -> Ratios:
@@ -39,7 +37,6 @@ def save(machine: dict[str, Any], results: Sequence[Result]) -> None:
     stored = _load()
     old = stored.get(key(machine), {"ratios": {}})
     stored[key(machine)] = {
-        "cpu": machine["cpu"],
         "blas": machine["blas"],
         "tolerance": TOLERANCE,
         "ratios": old["ratios"] | ratios(results),
@@ -77,11 +74,9 @@ def _best_of_both(new: dict[str, float], old: dict[str, float]) -> tuple[float, 
 
 
 def _remarks(stored: dict[str, Any], machine: dict[str, Any], new: Ratios) -> list[str]:
-    remarks = [
-        f"the baseline is of another {name}: {stored[name]}"
-        for name in ("cpu", "blas")
-        if stored[name] != machine[name]
-    ]
+    remarks = []
+    if stored["blas"] != machine["blas"]:
+        remarks.append(f"the baseline is of another BLAS library: {stored['blas']}")
     for cases, what in (
         (stored["ratios"].keys() - new.keys(), "stored and not in this run, skipped"),
         (new.keys() - stored["ratios"].keys(), "in this run and not stored, skipped"),

@@ -69,9 +69,19 @@ def test_only_those_in_both_are_compared():
 
 
 @pytest.mark.usefixtures("store")
-def test_without_a_baseline_nothing_passes():
+@pytest.mark.parametrize("other", [{"threads": 2}, {"isa": "other"}, {"cpu": "other"}])
+def test_without_a_baseline_nothing_passes(other):
     with pytest.raises(SystemExit, match="nothing is stored"):
-        baseline.compare(MACHINE | {"threads": 2}, [result("a", fastnn=1, NumPy=2)])
+        baseline.compare(MACHINE | other, [result("a", fastnn=1, NumPy=2)])
+
+
+@pytest.mark.usefixtures("store")
+def test_each_processor_has_a_baseline():
+    other = MACHINE | {"cpu": "other"}
+    baseline.save(other, [result("a", fastnn=1, NumPy=1)])
+    slower = [result("a", fastnn=1, NumPy=1)]
+    assert baseline.compare(other, slower)[0] == []
+    assert len(baseline.compare(MACHINE, slower)[0]) == 1
 
 
 @pytest.mark.parametrize("error", [2.0, np.nan])
