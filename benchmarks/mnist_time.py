@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import bytecode
 import machine
 import readme
 import threads
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--markdown", action="store_true", help="rewrite the table in README.md")
     options = parser.parse_args(arguments)
     threads.set_up_for_fastnn(options.threads)
+    bytecode.prepare()
     runs = [_run(options.file, seed) for seed in range(options.seeds)]
     rows = [[str(seed), f"{t:.2f} s", f"{a:.2%}"] for seed, (t, a) in enumerate(runs)]
     rows.append(
