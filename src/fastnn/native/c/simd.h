@@ -109,8 +109,12 @@ INLINE ivec FN(first_lanes)(int64_t n) {
 }
 INLINE vec FN(keep_lanes)(int64_t n, vec v) { return FN(where)(FN(first_lanes)(n), v); }
 
-/* Lane n set alone. */
-INLINE ivec FN(lane)(int64_t n) { return FN(first_lanes)(n + 1) & ~FN(first_lanes)(n); }
+/* Lane n set alone; none if there is no such lane. */
+INLINE ivec FN(lane)(int64_t n) {
+    const int64_t before = n < 0 ? 0 : n > LANES ? LANES : n;
+    const int64_t with = n < -1 ? 0 : n >= LANES ? LANES : n + 1;
+    return FN(first_lanes)(with) & ~FN(first_lanes)(before);
+}
 
 /* The first n lanes, 0 < n < LANES; the others are `rest` (load) or left alone (store). */
 #if defined(__AVX512F__)
@@ -247,6 +251,31 @@ INLINE void FN(transpose)(vec x[LANES]) {
     for (int i = 0; i < 2; i++)                                                                  \
         x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
     x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
+#elif defined(__AVX2__) && REAL_IS_FLOAT
+#define HALVES(a, b, lanes) ((vec)_mm256_permute2f128_ps(a, b, lanes))
+#define REDUCE(x, op)                                                                            \
+    x = op(x, HALVES(x, x, 0x01));                                                               \
+    x = op(x, _mm256_permute_ps(x, 0x4e));                                                       \
+    x = op(x, _mm256_permute_ps(x, 0xb1));
+#define REDUCE_EACH(x, op)                                                                       \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 4; i++)                                                                  \
+        x[i] = op(HALVES(x[i], x[i + 4], 0x20), HALVES(x[i], x[i + 4], 0x31));                   \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 2; i++)                                                                  \
+        x[i] = op((vec)_mm256_unpacklo_pd((__m256d)x[2 * i], (__m256d)x[2 * i + 1]),             \
+                  (vec)_mm256_unpackhi_pd((__m256d)x[2 * i], (__m256d)x[2 * i + 1]));            \
+    x[0] = op((vec)_mm256_shuffle_ps(x[0], x[1], 0x88), (vec)_mm256_shuffle_ps(x[0], x[1], 0xdd));
+#elif defined(__AVX2__)
+#define HALVES(a, b, lanes) ((vec)_mm256_permute2f128_pd(a, b, lanes))
+#define REDUCE(x, op)                                                                            \
+    x = op(x, HALVES(x, x, 0x01));                                                               \
+    x = op(x, _mm256_permute_pd(x, 0x5));
+#define REDUCE_EACH(x, op)                                                                       \
+    UNROLL                                                                                       \
+    for (int i = 0; i < 2; i++)                                                                  \
+        x[i] = op(HALVES(x[i], x[i + 2], 0x20), HALVES(x[i], x[i + 2], 0x31));                   \
+    x[0] = op((vec)_mm256_unpacklo_pd(x[0], x[1]), (vec)_mm256_unpackhi_pd(x[0], x[1]));
 #else
 #define REDUCE(x, op)                                                                            \
     for (int64_t half = LANES / 2; half > 0; half /= 2) {                                        \
@@ -281,6 +310,7 @@ INLINE vec FN(max_each)(vec x[LANES]) {
     return x[0];
 }
 #undef SHUFFLED
+#undef HALVES
 #undef REDUCE
 #undef REDUCE_EACH
 
@@ -292,6 +322,12 @@ INLINE int64_t FN(first_set)(ivec condition) {
 #elif defined(__AVX512F__)
     const unsigned lanes = _mm512_movepi64_mask((__m512i)condition);
     return lanes ? __builtin_ctz(lanes) : LANES;
+#elif defined(__AVX2__) && REAL_IS_FLOAT
+    const int lanes = _mm256_movemask_ps((__m256)condition);
+    return lanes ? __builtin_ctz((unsigned)lanes) : LANES;
+#elif defined(__AVX2__)
+    const int lanes = _mm256_movemask_pd((__m256d)condition);
+    return lanes ? __builtin_ctz((unsigned)lanes) : LANES;
 #else
     int64_t lane = 0;
     while (lane < LANES && !condition[lane]) lane++;
