@@ -316,12 +316,33 @@ INLINE void FN(row_subtract)(const REAL *x, REAL first, REAL second, REAL *y, in
 
 INLINE REAL FN(scalar_log)(REAL x) { return FN(log)(FN(splat)(x))[0]; }
 
-/* What a softmax of up to LANES rows of one vector at most is made of: e = exp(x - largest) and
- * total = sum(e), 1 where there is no row. */
+/* Rows of one or two vectors are narrow: LANES of them are reduced together, and the exponentials wait
+ * beside the array, for what part of a vector has been stored to must not be read soon. */
+#define NARROW_VECTORS 2
+#define NARROW_COLUMNS (NARROW_VECTORS * LANES)
+
+/* What a softmax of up to LANES narrow rows is made of: e = exp(x - largest) and total = sum(e), 1
+ * where there is no row. */
 typedef struct {
-    vec e[LANES];
+    vec e[LANES][NARROW_VECTORS];
     REAL largest[LANES], total[LANES];
 } FN(narrow_rows);
+
+/* Vector j of a row of as many, all of them full but the last. */
+INLINE vec FN(load_narrow)(const REAL *x, int64_t columns, int64_t readable, int j,
+                           const int vectors, vec rest) {
+    if (j < vectors - 1) return FN(load)(x + j * LANES);
+    return FN(load_row)(x + j * LANES, columns - j * LANES, readable - j * LANES, rest);
+}
+
+INLINE vec FN(narrow_max)(const REAL *x, int64_t columns, int64_t readable, const int vectors) {
+    const vec lowest = FN(splat)(-INFINITY);
+    vec largest = FN(load_narrow)(x, columns, readable, 0, vectors, lowest);
+    UNROLL
+    for (int j = 1; j < vectors; j++)
+        largest = FN(larger)(largest, FN(load_narrow)(x, columns, readable, j, vectors, lowest));
+    return largest;
+}
 
 /* Lanes without a column take exp(0) and are cleared then: exp of minus infinity would pass
  * through subnormal numbers, at 50 ns a row. */
@@ -329,54 +350,73 @@ INLINE vec FN(exponentials)(vec x, REAL largest, ivec used) {
     return FN(where)(used, FN(exp)(FN(where)(used, x - largest)));
 }
 
+/* Those of a row; their sum lane by lane. */
+INLINE vec FN(narrow_exp)(const REAL *x, REAL largest, int64_t columns, int64_t readable,
+                          const int vectors, vec *e) {
+    const int last = vectors - 1;
+    vec sum = {0};
+    UNROLL
+    for (int j = 0; j < vectors; j++) {
+        const vec v = FN(load_narrow)(x, columns, readable, j, vectors, (vec){0});
+        e[j] = j < last ? FN(exp)(v - largest)
+                        : FN(exponentials)(v, largest, FN(first_lanes)(columns - last * LANES));
+        sum = j > 0 ? sum + e[j] : e[j];
+    }
+    return sum;
+}
+
 /* LANES rows, reduced together; x is read twice, which takes less than to keep it. */
-INLINE void FN(fill_block)(int64_t columns, const REAL *x, int64_t x_row, FN(narrow_rows) *rows) {
-    const ivec used = FN(first_lanes)(columns);
+INLINE void FN(fill_block)(int64_t columns, const REAL *x, int64_t x_row, const int vectors,
+                           FN(narrow_rows) *rows) {
     vec v[LANES];
     UNROLL
-    for (int64_t i = 0; i < LANES; i++)
-        v[i] = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
+    for (int64_t i = 0; i < LANES; i++) v[i] = FN(narrow_max)(x + i * x_row, columns, x_row, vectors);
     FN(store)(rows->largest, FN(max_each)(v));
     for (int64_t i = 0; i < LANES; i++)
-        rows->e[i] = FN(exponentials)(FN(load_row)(x + i * x_row, columns, x_row, (vec){0}),
-                                      rows->largest[i], used);
-    UNROLL
-    for (int64_t i = 0; i < LANES; i++) v[i] = rows->e[i];
+        v[i] = FN(narrow_exp)(x + i * x_row, rows->largest[i], columns, x_row, vectors, rows->e[i]);
     FN(store)(rows->total, FN(sum_each)(v));
 }
 
 /* Fewer rows, one by one. */
 INLINE void FN(fill_rest)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
-                          FN(narrow_rows) *rows) {
+                          const int vectors, FN(narrow_rows) *rows) {
     FN(store)(rows->total, FN(splat)(1));
-    for (int64_t i = 0; i < count; i++) {
-        const vec v = FN(load_row)(x + i * x_row, columns, x_row, FN(splat)(-INFINITY));
-        rows->largest[i] = FN(max)(v);
-        rows->e[i] = FN(exponentials)(v, rows->largest[i], FN(first_lanes)(columns));
-        rows->total[i] = FN(sum)(rows->e[i]);
+    for (int64_t i = 0; i < count; i++, x += x_row) {
+        rows->largest[i] = FN(max)(FN(narrow_max)(x, columns, x_row, vectors));
+        rows->total[i] = FN(sum)(
+            FN(narrow_exp)(x, rows->largest[i], columns, x_row, vectors, rows->e[i]));
     }
 }
 
-INLINE void FN(fill_rows)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
-                          FN(narrow_rows) *rows) {
-    if (count == LANES)
-        FN(fill_block)(columns, x, x_row, rows);
+/* Compiled once for each number of vectors, whoever asks. */
+static __attribute__((noinline)) void FN(fill_rows)(int64_t count, int64_t columns, const REAL *x,
+                                                    int64_t x_row, FN(narrow_rows) *rows) {
+    if (columns <= LANES && count == LANES)
+        FN(fill_block)(columns, x, x_row, 1, rows);
+    else if (columns <= LANES)
+        FN(fill_rest)(count, columns, x, x_row, 1, rows);
+    else if (count == LANES)
+        FN(fill_block)(columns, x, x_row, 2, rows);
     else
-        FN(fill_rest)(count, columns, x, x_row, rows);
+        FN(fill_rest)(count, columns, x, x_row, 2, rows);
 }
 
 /* Store narrow rows, each times its factor, one after the other. Where they follow close upon each
  * other, whole vectors may reach into the rows to come, which overwrite what was too much. */
-INLINE void FN(store_narrow)(int64_t count, int64_t columns, const vec *v, const REAL *factors,
-                             REAL *y, int64_t y_row) {
-    const int64_t within = y_row == columns ? count - (LANES + columns - 1) / columns : -1;
-    int64_t i = 0;
-    for (; i <= within; i++, y += y_row) FN(store)(y, v[i] * factors[i]);
-    for (; i < count; i++, y += y_row) FN(store_columns)(y, v[i] * factors[i], columns);
+INLINE void FN(store_narrow)(int64_t count, int64_t columns, const int vectors,
+                             const FN(narrow_rows) *rows, const REAL *factors, REAL *y,
+                             int64_t y_row) {
+    const int64_t reach = vectors * LANES;
+    const int64_t within = y_row == columns ? count - (reach + columns - 1) / columns : -1;
+    for (int64_t i = 0; i < count; i++, y += y_row)
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            FN(store_columns)(y + j * LANES, rows->e[i][j] * factors[i],
+                              i <= within ? LANES : columns - j * LANES);
 }
 
 INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
-                               int64_t y_row, const int logarithm) {
+                               int64_t y_row, const int vectors, const int logarithm) {
     FN(narrow_rows) block;
     REAL logs[LANES], factors[LANES];
     for (int64_t first = 0; first < rows; first += LANES, x += LANES * x_row, y += LANES * y_row) {
@@ -387,10 +427,14 @@ INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int
         if (logarithm) {
             FN(store)(logs, FN(log)(totals));
             for (int64_t i = 0; i < count; i++)
-                block.e[i] = (FN(load_row)(x + i * x_row, columns, x_row, (vec){0}) -
-                              block.largest[i]) - logs[i];
+                UNROLL
+                for (int j = 0; j < vectors; j++) {
+                    const vec v = FN(load_narrow)(x + i * x_row, columns, x_row, j, vectors,
+                                                  (vec){0});
+                    block.e[i][j] = (v - block.largest[i]) - logs[i];
+                }
         }
-        FN(store_narrow)(count, columns, block.e, factors, y, y_row);
+        FN(store_narrow)(count, columns, vectors, &block, factors, y, y_row);
     }
 }
 
@@ -444,17 +488,8 @@ static void FN(softmax_alone)(int64_t columns, const REAL *x, int64_t readable, 
     FN(store_columns)(y, logarithm ? shifted - FN(scalar_log)(total) : e * (1 / total), columns);
 }
 
-static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
-                        int64_t y_row, int logarithm) {
-    if (rows == 1 && columns <= LANES)
-        FN(softmax_alone)(columns, x, x_row, y, logarithm);
-    else if (columns <= FEW_COLUMNS)
-        FN(short_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
-    else if (columns <= LANES && logarithm)
-        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1);
-    else if (columns <= LANES)
-        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 0);
-    if (columns <= LANES) return;
+static void FN(wide_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                             int64_t y_row, int logarithm) {
     for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
         const REAL largest = FN(row_max)(x, columns);
         const REAL sum = FN(row_exp)(x, largest, logarithm ? NULL : y, columns);
@@ -465,6 +500,21 @@ static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_
     }
 }
 
+static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                        int64_t y_row, int logarithm) {
+    if (rows == 1 && columns <= LANES)
+        FN(softmax_alone)(columns, x, x_row, y, logarithm);
+    else if (columns <= FEW_COLUMNS)
+        FN(short_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
+    else if (columns <= LANES && logarithm)
+        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1, 1);
+    else if (columns <= LANES)
+        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1, 0);
+    else if (columns <= NARROW_COLUMNS)
+        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 2, logarithm);
+    else
+        FN(wide_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
+}
 /* softmax: out = y (g - sum(g y)); log_softmax: out = g - exp(y) sum(g). */
 static void FN(softmax_gradient)(int64_t rows, int64_t columns, const REAL *g, int64_t g_row,
                                  const REAL *y, int64_t y_row, REAL *out, int64_t out_row,

@@ -281,8 +281,8 @@ INLINE void FN(weigh_logits)(const FN(loss_row) *r, REAL largest, REAL *inner, R
     *weight = FN(sum)(weights);
 }
 
-/* A row of one vector at most, of which `storable` lanes can be written: as a whole if it may be,
- * for what a masked store has written has to go through the cache before it can be read. */
+/* One vector at most, of which `storable` lanes can be written: as a whole if it may be, for what a
+ * masked store has written has to go through the cache before it can be read. */
 INLINE void FN(store_row)(REAL *p, vec v, int64_t columns, int64_t storable) {
     if (storable >= LANES)
         FN(store)(p, v);
@@ -292,20 +292,24 @@ INLINE void FN(store_row)(REAL *p, vec v, int64_t columns, int64_t storable) {
 
 /* As categorical_from_logits, for row i of narrow ones, of which the exponentials are there. */
 INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, const FN(narrow_rows) *narrow,
-                                   REAL inverse, FN(logit_rows) *rows, int64_t i) {
+                                   const int vectors, REAL inverse, FN(logit_rows) *rows,
+                                   int64_t i) {
     REAL weight = 1;
-    vec target;
-    if (r->t) {
+    if (r->t)
         FN(weigh_logits)(r, narrow->largest[i], &rows->inner[i], &weight);
-        target = FN(keep_lanes)(r->columns, FN(targets)(r, 0));
-    } else {
+    else
         rows->inner[i] = r->p[r->label] - narrow->largest[i];
-        target = FN(where)(FN(lane)(r->label), FN(splat)(1));
-    }
-    const vec p = narrow->e[i] * inverse;
     rows->weight[i] = weight;
-    if (r->probabilities) FN(store_row)(r->probabilities, p, r->columns, r->readable);
-    if (r->g) FN(store_row)(r->g, (p * weight - target) * r->factor, r->columns, r->storable);
+    UNROLL
+    for (int64_t j = 0; j < vectors * LANES; j += LANES) {
+        const int64_t left = r->columns - j;
+        const vec p = narrow->e[i][j / LANES] * inverse;
+        const vec target = r->t ? FN(targets)(r, j)
+                                : FN(where)(FN(lane)(r->label - j), FN(splat)(1));
+        if (r->probabilities) FN(store_row)(r->probabilities + j, p, left, r->readable - j);
+        if (r->g)
+            FN(store_row)(r->g + j, (p * weight - target) * r->factor, left, r->storable - j);
+    }
 }
 
 /* Fill place i of `rows`; write the gradient p weight - t with p = exp(z - max) / total. */
@@ -461,9 +465,9 @@ INLINE void FN(point_to_row)(const fnn_loss_args *args, int64_t i, FN(loss_row) 
                            : NULL;
 }
 
-/* The same for `count` rows from `first` on, LANES at most. */
+/* The same for `count` narrow rows from `first` on, LANES at most. */
 INLINE void FN(narrow_block)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
-                             int64_t count, FN(logit_rows) *rows) {
+                             int64_t count, const int vectors, FN(logit_rows) *rows) {
     FN(narrow_rows) narrow;
     REAL inverses[LANES];
     FN(fill_rows)(count, args->columns,
@@ -473,7 +477,7 @@ INLINE void FN(narrow_block)(const fnn_loss_args *args, FN(loss_row) *r, int64_t
     memcpy(rows->total, narrow.total, sizeof(rows->total));
     for (int64_t i = 0; i < count; i++) {
         FN(point_to_row)(args, first + i, r);
-        FN(narrow_from_logits)(r, &narrow, inverses[i], rows, i);
+        FN(narrow_from_logits)(r, &narrow, vectors, inverses[i], rows, i);
     }
 }
 
@@ -484,7 +488,9 @@ INLINE void FN(logit_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t
     memset(&rows, 0, sizeof(rows));
     FN(store)(rows.total, FN(splat)(1)); /* whose logarithm is taken in places without a row */
     if (r->columns <= LANES) {
-        FN(narrow_block)(args, r, first, count, &rows);
+        FN(narrow_block)(args, r, first, count, 1, &rows);
+    } else if (r->columns <= NARROW_COLUMNS) {
+        FN(narrow_block)(args, r, first, count, 2, &rows);
     } else {
         for (int64_t i = 0; i < count; i++) {
             FN(point_to_row)(args, first + i, r);
