@@ -140,7 +140,18 @@ INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
     return FN(select)(lanes, _mm256_maskload_ps(p, (__m256i)lanes), rest);
 }
 INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
-    _mm256_maskstore_ps(p, (__m256i)FN(first_lanes)(n), v);
+    __m128 part = _mm256_castps256_ps128(v);
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, part);
 }
 #else
 INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
@@ -148,7 +159,13 @@ INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
     return FN(select)(lanes, _mm256_maskload_pd(p, (__m256i)lanes), rest);
 }
 INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
-    _mm256_maskstore_pd(p, (__m256i)FN(first_lanes)(n), v);
+    __m128d part = _mm256_castpd256_pd128(v);
+    if (n & 2) {
+        _mm_storeu_pd(p, part);
+        part = _mm256_extractf128_pd(v, 1);
+        p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, part);
 }
 #endif
 #else
