@@ -288,6 +288,26 @@ def test_activation_forward_and_backward(isa, rng, dtype, activation):
             )
 
 
+# One, two and more vectors of each instruction set, whole and with rests; rows beyond a block.
+WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 20, 31, 32, 33, 50, 64, 65)
+MANY_ROWS = 21
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
+def test_softmax_of_every_width(isa, rng, activation, width, dtype):
+    x = rng.normal(0, 3, size=(MANY_ROWS, width)).astype(dtype)
+    x[3, 0], x[5, width // 2], x[18, -1] = -np.inf, np.nan, 80
+    y = kernels.activation_forward(x, activation)
+    with np.errstate(invalid="ignore"):
+        assert_close(y, reference.activation_forward(x, activation))
+    alone = [kernels.activation_forward(row[np.newaxis], activation) for row in x]
+    np.testing.assert_array_equal(np.concatenate(alone), y)
+    kernels.activation_forward(x, activation, out=x)
+    np.testing.assert_array_equal(x, y)
+
+
 OPTIONS = [
     ("relu", {"negative_slope": 0.2}),
     ("relu", {"max_value": 2.5}),
@@ -387,6 +407,23 @@ def test_losses(isa, rng, dtype, loss, options):
         weights = rng.uniform(0, 2, size=n).astype(dtype)
         weights[1::3] = 0
         both_losses(y_true, y_pred, loss, options, weights=weights)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [width for width in WIDTHS if width > 1])
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_crossentropies_of_every_width(isa, rng, loss, width, dtype):
+    options = {"from_logits": True}
+    y_true, y_pred = targets_and_predictions(rng, loss, options, MANY_ROWS, width, dtype)
+    if y_true.ndim == 1:
+        y_true[:3] = 0, width // 2, width - 1
+    both_losses(y_true, y_pred, loss, options)
+    values = kernels.loss_forward(y_true, y_pred, loss, **options)
+    slopes = kernels.loss_backward(y_true, y_pred, loss, **options)
+    for row in (slice(i, i + 1) for i in range(MANY_ROWS)):
+        alone = y_true[row], y_pred[row], loss
+        np.testing.assert_array_equal(kernels.loss_forward(*alone, **options), values[row])
+        np.testing.assert_array_equal(kernels.loss_backward(*alone, **options), slopes[row])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

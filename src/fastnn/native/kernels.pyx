@@ -32,8 +32,6 @@ cdef extern from "c/shuffle.h" nogil:
 
 cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
-    DIRECT_VECTORS = 16   # longest rows of kernels that are read unpacked, unless
-    DIRECT_TILES = 8      # no more tiles than these read them
     CACHE_LINE = 64       # bytes
     APART_BYTES = 1 << 21 # most of an A that is copied as a whole
 
@@ -406,17 +404,15 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     """Run `g`, whose B is given by strides, packing as much of B as must be or pays.
 
     The transpose of a matrix is taken row by row where that pays. Whole vectors of B's rows can be
-    read where they are; short rows as fast as packed ones. (The steps of a panel down long rows
-    fall on the same few lines of the first-level cache.) A last panel that ends within a vector is
-    packed, so that nothing outside is read.
+    read where they are. A last panel that ends within a vector is packed, so that nothing outside
+    is read.
     """
     if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
         _dots(table, g, b)
         return 0
     cdef int64_t width = table.panel_width, itemsize = table.itemsize
     cdef int64_t direct = 0
-    cdef bint long_rows = g.n > DIRECT_VECTORS * table.vector_width
-    if b.column == 1 and not (long_rows and g.m > DIRECT_TILES * table.tile_rows):
+    if b.column == 1 and not table.packing_pays(g.m, g.n, b.row):
         direct = g.n - (g.n % width if g.n % table.vector_width else 0)
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0

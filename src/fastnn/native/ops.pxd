@@ -13,10 +13,6 @@ from fastnn.native.ckernels cimport (
     fnn_layer_steps,
 )
 
-cdef enum:
-    DIRECT_VECTORS = 16        # longest rows of weights that are read unpacked,
-    DIRECT_TILES = 8           # unless no more tiles than these read them
-
 cdef enum Kind:
     DENSE
     ACTIVATION

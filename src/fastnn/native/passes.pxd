@@ -89,7 +89,6 @@ cdef class Pass:
     cdef int _product_in_halves(
         self, fnn_gemm *g, const Op *op, const Batch *batch, const int64_t *order
     ) except -1 nogil
-    cdef bint _packing_pays(self, int64_t columns, int64_t rows) noexcept nogil
     cdef void _layer(
         self, Op *op, const Batch *batch, const char *x, int64_t x_row, bint training,
         uint64_t iteration

@@ -19,8 +19,6 @@ from fastnn.native.ops cimport (
     ADD,
     CUSTOM,
     DENSE,
-    DIRECT_TILES,
-    DIRECT_VECTORS,
     DROPOUT,
     LAYER,
     USER,
@@ -136,7 +134,7 @@ cdef class Pass:
         if tiles_pay(op.inputs, op.outputs, rows):
             tiles = self.ops.tiling_size(op.inputs, rows, op.outputs)
             rows = FNN_LEAST_STEPS
-        if self._packing_pays(op.outputs, op.inputs):
+        if self.table.packing_pays(op.inputs, op.outputs, op.row):
             gradient = rows * round_up(op.outputs, self.table.panel_width)
         return max(kernel, transpose, tiles, gradient)
 
@@ -369,7 +367,7 @@ cdef class Pass:
         g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
         if self._in_halves(i, rows):
             self._product_in_halves(&g, op, batch, batch.x_order if i == 0 else NULL)
-        elif self._packing_pays(op.outputs, rows):
+        elif self.table.packing_pays(rows, op.outputs, op.outputs):
             self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
@@ -388,18 +386,13 @@ cdef class Pass:
         h.product, h.unpacked = g, NULL
         h.x, h.x_row, h.order = batch.all_x, self.inputs, order
         h.second = self.gradients[0]  # which are not there yet
-        if self._packing_pays(op.outputs, g.m):
+        if self.table.packing_pays(g.m, op.outputs, op.outputs):
             b.b, b.b_row, b.b_col, b.columns = op.kernel, op.outputs, 1, op.outputs
             b.panels, b.shares = self.panels, self.ops.threads
             b.room = room_for_panels(self.table, g.m, g.k, op.outputs)
             h.unpacked = &b
         shared_halves(self.table, &h)
         return self.ops.heed(2.0 * g.m * g.n * g.k)
-
-    cdef bint _packing_pays(self, int64_t columns, int64_t rows) noexcept nogil:
-        """Whether a B of so many columns had better be packed for an A of so many rows."""
-        return (columns > DIRECT_VECTORS * self.table.vector_width
-                and rows > DIRECT_TILES * self.table.tile_rows)
 
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
                      bint training, uint64_t iteration) noexcept nogil:
@@ -645,7 +638,7 @@ cdef class Pass:
                                  int64_t row) except -1 nogil:
         if tiles_pay(g.m, g.n, g.k):
             return self.ops.product_of_tiles(g, gradient, g.n, row, self.panels)
-        if self._packing_pays(g.n, g.m):
+        if self.table.packing_pays(g.m, g.n, row):
             shared_pack(self.table, g.k, g.n, gradient, row, 1, self.panels)
             g.b, g.b_row = self.panels, self.table.panel_width
             g.b_panel = g.k * self.table.panel_width

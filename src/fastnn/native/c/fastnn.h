@@ -274,6 +274,9 @@ typedef struct {
     int64_t (*most_steps)(int64_t b_row);
     /* Whether gemm copies rows of A to where they do not collide in the caches. */
     int (*rows_go_apart)(const fnn_gemm *g);
+    /* Whether a B of n columns, which could be read where it is, had better be packed for an A of m
+     * rows. */
+    int (*packing_pays)(int64_t m, int64_t n, int64_t b_row);
     /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
     /* Copy `count` of the k steps, from step `first` on, of an A of m rows, which is a transpose: its

@@ -43,6 +43,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .gemm = FN(gemm),
     .most_steps = FN(most_steps),
     .rows_go_apart = FN(rows_go_apart),
+    .packing_pays = FN(packing_pays),
     .pack = FN(pack),
     .copy_in_tiles = FN(copy_in_tiles),
     .gemm_of_tiles = FN(gemm_of_tiles),
@@ -84,6 +85,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef LONG_SUMS
 #undef COLLIDING_REDUCTION
 #undef COLLIDING_STEPS
+#undef DIRECT_VECTORS
+#undef PAGE_BYTES
 #undef ROW_APART
 #undef COPY_STEPS
 #undef DOT_ROWS
