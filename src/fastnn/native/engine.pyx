@@ -25,11 +25,11 @@ from fastnn.native.ops cimport (
     heed_signals,
     round_up,
 )
-from fastnn.native.team cimport Pace, share_out, shared_gemm, shared_pack, team_size
+from fastnn.native.team cimport Pace, call_alone, share_out, shared_gemm, shared_pack, team_size
 
 import numpy
 
-from fastnn.native.parts import WHOLE, Parts, flops_per_row
+from fastnn.native.parts import WHOLE, Parts, flops_per_row, work_per_row
 from fastnn.native.team import get_num_threads
 from fastnn.native.trainer import Trainer
 from fastnn.program import LayerOp, aligned_zeros
@@ -92,7 +92,7 @@ cdef class NativeEngine:
     cdef int slots
     cdef int64_t inputs, outputs
     cdef int type_number
-    cdef double row_flops
+    cdef double row_flops, row_work
     cdef bint rows_can_be_shared
     cdef object parts          # of batches; None until they are asked for
     cdef Pace pace             # of training with so many rows, from one trainer to the next
@@ -113,7 +113,7 @@ cdef class NativeEngine:
         self.type_number = np.NPY_FLOAT32 if program.dtype == numpy.float32 else np.NPY_FLOAT64
         self.ops = Ops(program, training=False)
         self._watch_blocks()
-        self.row_flops = flops_per_row(program)
+        self.row_flops, self.row_work = flops_per_row(program), work_per_row(program)
         self._allocate()
         self._plan_slots()
         cdef int i
@@ -273,7 +273,9 @@ cdef class NativeEngine:
         call.share_bytes = self.share_bytes
         self._renew_panels()
         if self.rows_can_be_shared and call.rows >= SHARED_ROWS:
-            shares = team_size(work)
+            shares = team_size(call.rows * self.row_work)
+            if shares == 1:
+                call_alone(call.rows * self.row_work)
         scratch, self.scratch = self.scratch, None
         if scratch is None or np.PyArray_DIM(scratch, 0) < shares * call.share_bytes + 64:
             scratch = numpy.empty(shares * call.share_bytes + 64, numpy.uint8)

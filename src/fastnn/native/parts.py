@@ -13,8 +13,11 @@ from fastnn.program import ActivationOp, LayerOp, Op, Program, sees_whole_batche
 LAYER_FLOPS = 20
 """Operations of a product that take as long as one element of another layer."""
 
+OUTPUT_FLOPS = 30
+"""And of an output's way through a prediction, besides the products,"""
+
 ELEMENT_FLOPS = 80
-"""And of an output's way through a training step, besides the products."""
+"""or through a training step."""
 
 WORTH_FLOPS, WORTH_ROWS = 4e6, 128
 """Of parts that are worth a thread: what one core has written comes slowly to the other, and sums
@@ -49,6 +52,11 @@ def flops_per_row(program: Program) -> float:
             flops += LAYER_FLOPS * (op.inputs + op.outputs)
         flops += 2.0 * _uses_of_weights(op) * sum(p.size for p in op.parameters)
     return flops
+
+
+def work_per_row(program: Program) -> float:
+    """Return the operations of a product that take as long as a prediction, for each row."""
+    return flops_per_row(program) + OUTPUT_FLOPS * sum(op.outputs for op in program.ops)
 
 
 def _uses_of_weights(op: Op) -> int:

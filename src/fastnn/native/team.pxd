@@ -40,6 +40,7 @@ cdef class Pace:
 
 cdef void keep_alone(bint yes) noexcept nogil
 cdef void wake_team(double work) noexcept nogil
+cdef void call_alone(double work) noexcept nogil
 cdef int team_size(double work) noexcept nogil
 cdef void share_out(
     int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) noexcept nogil

@@ -18,6 +18,7 @@ cdef extern from "c/team.h" nogil:
     void fnn_keep_alone(int)
     void fnn_prepare_team()
     void fnn_wake_team(double)
+    void fnn_call_alone(double)
     int fnn_team_size(double)
 
 cdef extern from "c/shares.h" nogil:
@@ -205,6 +206,10 @@ cdef void keep_alone(bint yes) noexcept nogil:
 
 cdef void wake_team(double work) noexcept nogil:
     fnn_wake_team(work)
+
+
+cdef void call_alone(double work) noexcept nogil:
+    fnn_call_alone(work)
 
 
 cdef int team_size(double work) noexcept nogil:

@@ -12,7 +12,8 @@
  * an array in one region as in the next, and finds it in its cache.
  *
  * How workers wait: PAUSES turns of the processor's pause (some microseconds), then they yield
- * until IDLE_SECONDS are over, then they sleep until a region wakes them.
+ * until IDLE_SECONDS are over, then they sleep until a region wakes them. A short call does not wait
+ * for that; where one comes soon after another, it wakes them for the next.
  *
  * Other load: where a worker is displaced in the middle of its task, the caller waits for
  * milliseconds. So an account is kept of the time that regions save against doing all of their
@@ -62,8 +63,9 @@ static struct {
     void *context;
     int64_t tasks;
     uint64_t float_mode;          /* of the caller; workers adopt it */
-    pthread_mutex_t mutex;        /* guards sleeping */
+    pthread_mutex_t mutex;        /* guards sleeping, */
     pthread_cond_t wake;
+    int calls;                    /* and how often sleepers were called */
     atomic_int sleepers;
     _Atomic double rest_until;
     double rest;                  /* length of the last rest */
@@ -145,7 +147,7 @@ static int work_is_left(void) {
     return left_of(atomic_load_explicit(&team.ticket, memory_order_acquire));
 }
 
-/* Until there is a task: spin, then yield, then sleep. */
+/* Until there is a task: spin, then yield, then sleep, and begin again when called. */
 static void await_work(void) {
     for (int i = 0; i < PAUSES; i++) {
         if (work_is_left()) return;
@@ -159,7 +161,9 @@ static void await_work(void) {
     pthread_mutex_lock(&team.mutex);
     atomic_fetch_add(&team.sleepers, 1);
     /* A caller publishes tasks first and looks for sleepers then; here it is the other way. */
-    while (!left_of(atomic_load(&team.ticket))) pthread_cond_wait(&team.wake, &team.mutex);
+    const int before = team.calls;
+    while (!left_of(atomic_load(&team.ticket)) && team.calls == before)
+        pthread_cond_wait(&team.wake, &team.mutex);
     atomic_fetch_sub(&team.sleepers, 1);
     pthread_mutex_unlock(&team.mutex);
 }
@@ -212,12 +216,22 @@ static void take_rest(void) {
 static void wake_workers(void) {
     if (atomic_load(&team.sleepers) == 0) return;
     pthread_mutex_lock(&team.mutex);
+    team.calls++;
     pthread_cond_broadcast(&team.wake);
     pthread_mutex_unlock(&team.mutex);
 }
 
 void fnn_wake_team(double work) {
     if (work >= ROUSE_WORK && !inside && bound() > 1 && !resting()) wake_workers();
+}
+
+/* A worker that finds nothing to do stays awake for IDLE_SECONDS: the next call has to come by then. */
+void fnn_call_alone(double work) {
+    static _Thread_local double last;
+    if (work < HOT_WORK || inside || bound() == 1) return;
+    const double now = seconds(), since = now - last;
+    last = now;
+    if (since < IDLE_SECONDS / 2 && !resting()) wake_workers();
 }
 
 static void publish(int64_t tasks, fnn_task run, void *context) {

@@ -27,6 +27,10 @@ int fnn_team_size(double work);
 /* Wake workers that sleep if `work` is enough: the regions to come may be too short for that. */
 void fnn_wake_team(double work);
 
+/* Say that a call of so much work goes on alone. Where such calls follow close upon each other, the
+ * workers are woken for the next, though one by itself is too short for that. */
+void fnn_call_alone(double work);
+
 /* Run run(context, 0), ..., run(context, tasks - 1); return when all are done. More tasks than
  * one are a region. */
 typedef void (*fnn_task)(void *context, int64_t task);
