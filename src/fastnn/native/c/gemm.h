@@ -540,9 +540,10 @@ static int64_t FN(ahead)(int64_t b_row, int64_t steps) {
 #define PAGE_BYTES 4096
 
 static int64_t FN(most_direct_tiles)(int64_t b_row) {
+    const int64_t bytes = b_row * (int64_t)sizeof(REAL);
     if (VECTOR_BYTES == 64) return 8;
-    if (b_row * (int64_t)sizeof(REAL) % PAGE_BYTES == 0) return 1;
-    return FN(collide)(b_row) ? 5 : 6;
+    if (bytes % PAGE_BYTES == 0) return 1;
+    return bytes % (PAGE_BYTES / 4) == 0 ? 5 : 6;
 }
 
 static int FN(packing_pays)(int64_t m, int64_t n, int64_t b_row) {
