@@ -249,6 +249,7 @@ cdef extern from "c/fastnn.h" nogil:
             int64_t, int64_t, const void *, int64_t, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil
         const fnn_layer_steps *const *layers
+        int (*are_row_numbers)(int64_t, const void *, int64_t, int64_t) noexcept nogil
         void (*add_matrices)(
             int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
         double (*sum_of_squares)(int64_t, const void *) noexcept nogil

@@ -57,22 +57,6 @@ cdef double SHORT_FLOPS = 2e4     # below it, to release the GIL costs more than
 cdef double EXACT_FLOATS = 2.0 ** 24
 cdef double EXACT_DOUBLES = 2.0 ** 53
 
-ctypedef fused real:
-    float
-    double
-
-
-cdef bint number_rows(const real *x, int64_t count, int64_t stride, double rows) noexcept nogil:
-    """Whether x[0], x[stride], ... are whole numbers from 0 to rows - 1."""
-    cdef int64_t i
-    cdef int wrong = 0
-    for i in range(count):
-        if 0 <= x[i * stride] < rows:
-            wrong |= x[i * stride] != <int64_t>x[i * stride]
-        else:
-            wrong = 1
-    return not wrong
-
 
 cdef class NativeEngine:
     """Runs a program with the C kernels; see `fastnn.program.Engine`."""
@@ -238,22 +222,26 @@ cdef class NativeEngine:
         )
 
     cdef bint _are_indices(self, np.ndarray x) noexcept:
-        """Whether each column with a table holds numbers of its rows."""
+        """Whether each column with a table holds numbers of its rows.
+
+        Columns with as large tables side by side are looked at as one, if they are all there are.
+        """
         cdef const double *column = self.ops.items[0].layer.options  # table, rows, width of each
+        cdef const fnn_kernels *table = self.ops.table
         cdef const char *data = address(x)
         cdef int64_t j, rows = np.PyArray_DIM(x, 0), size = self.ops.itemsize
-        cdef bint right = True
+        cdef double most = EXACT_FLOATS if size == 4 else EXACT_DOUBLES
+        cdef bint right = True, alike = self.inputs > 0
         for j in range(self.inputs):
-            if column[3 * j] < 0:
-                continue
-            if column[3 * j + 1] > (EXACT_FLOATS if size == 4 else EXACT_DOUBLES):
-                return False
-            if size == 4:
-                right &= number_rows(<const float *>(data + j * size), rows, self.inputs,
-                                     column[3 * j + 1])
-            else:
-                right &= number_rows(<const double *>(data + j * size), rows, self.inputs,
-                                     column[3 * j + 1])
+            alike &= column[3 * j] >= 0 and column[3 * j + 1] == column[1]
+            right &= column[3 * j] < 0 or column[3 * j + 1] <= most
+        if not right or alike:
+            return right and table.are_row_numbers(
+                rows * self.inputs, data, 1, <int64_t>column[1])
+        for j in range(self.inputs):
+            if column[3 * j] >= 0:
+                right &= table.are_row_numbers(
+                    rows, data + j * size, self.inputs, <int64_t>column[3 * j + 1])
         return right
 
     cdef np.ndarray result(self, np.ndarray x):

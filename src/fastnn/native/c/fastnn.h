@@ -317,6 +317,8 @@ typedef struct {
                    const int64_t *order, void *out, int64_t out_row);
     void (*dropout)(const fnn_dropout *d);
     const fnn_layer_steps *const *layers; /* all that there are, ended by NULL */
+    /* Whether x[0], x[step], ... are whole numbers from 0 to table_rows - 1, each of them exact. */
+    int (*are_row_numbers)(int64_t count, const void *x, int64_t step, int64_t table_rows);
     /* y = a + b, row by row; y may be a or b. */
     void (*add_matrices)(int64_t rows, int64_t columns, const void *a, int64_t a_row, const void *b,
                      int64_t b_row, void *y, int64_t y_row);

@@ -59,6 +59,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .gather = FN(gather),
     .dropout = FN(dropout),
     .layers = FN(layers),
+    .are_row_numbers = FN(are_row_numbers),
     .add_matrices = FN(add_matrices),
     .sum_of_squares = FN(sum_of_squares),
     .sum_of_magnitudes = FN(sum_of_magnitudes),

@@ -180,24 +180,48 @@ INLINE int64_t FN(row_number)(FN(column) column, REAL x) {
     return x >= 0 && x < (REAL)column.rows ? (int64_t)x : -1;
 }
 
-static void FN(embedding)(const fnn_layer *l) {
+INLINE int FN(find_row_numbers)(int64_t count, const REAL *x, int64_t step, REAL table_rows) {
+    int wrong = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const REAL v = x[i * step], from_zero = v > 0 ? v : 0;
+        const INT row = (INT)(from_zero < table_rows ? from_zero : 0);
+        wrong |= (REAL)row != v;
+    }
+    return !wrong;
+}
+
+static int FN(are_row_numbers)(int64_t count, const void *x, int64_t step, int64_t table_rows) {
+    return step == 1 ? FN(find_row_numbers)(count, x, 1, (REAL)table_rows)
+                     : FN(find_row_numbers)(count, x, step, (REAL)table_rows);
+}
+
+INLINE void FN(copy_columns)(const REAL *x, int64_t columns, REAL *y) {
+    for (VECTORS(columns, j))
+        FN(store_columns)(y + j, FN(load_columns)(x + j, columns - j), columns - j);
+}
+
+INLINE void FN(embed_column)(const fnn_layer *l, FN(column) column, int64_t j, int64_t offset) {
+    const REAL *table = FN(weight)(l, column.table);
     for (ROWS_OF(l, i)) {
-        const REAL *x = FN(x_of)(l, i);
-        REAL *y = FN(y_of)(l, i);
-        for (int64_t j = 0; j < l->inputs; j++) {
-            const FN(column) column = FN(column_of)(l, j);
-            if (column.table < 0) {
-                *y++ = x[j];
-                continue;
-            }
-            const int64_t row = FN(row_number)(column, x[j]);
-            if (row >= 0)
-                memcpy(y, FN(weight)(l, column.table) + row * column.width,
-                       (size_t)column.width * sizeof(REAL));
-            else
-                for (int64_t p = 0; p < column.width; p++) y[p] = NAN;
-            y += column.width;
-        }
+        const int64_t row = FN(row_number)(column, FN(x_of)(l, i)[j]);
+        REAL *y = FN(y_of)(l, i) + offset;
+        if (row >= 0)
+            FN(copy_columns)(table + row * column.width, column.width, y);
+        else
+            for (int64_t p = 0; p < column.width; p++) y[p] = NAN;
+    }
+}
+
+/* Column by column, so that what is known of one is looked up once. */
+static void FN(embedding)(const fnn_layer *l) {
+    int64_t offset = 0;
+    for (int64_t j = 0; j < l->inputs; j++) {
+        const FN(column) column = FN(column_of)(l, j);
+        if (column.table >= 0)
+            FN(embed_column)(l, column, j, offset);
+        else
+            for (ROWS_OF(l, i)) FN(y_of)(l, i)[offset] = FN(x_of)(l, i)[j];
+        offset += column.width;
     }
 }
 
