@@ -514,6 +514,22 @@ static void FN(row)(const fnn_gemm *g) {
         FN(activate)(g->activation, g->options, g->n, g->c, g->c);
 }
 
+/* A single step, as for the gradient of a kernel from one row: each row of C is the row of B times a
+ * number, with the bits of a tile, which would spend more time on its beginning and its end. A packed
+ * B of one row lies as an unpacked one does. */
+static void FN(outer_product)(const fnn_gemm *g) {
+    const REAL *b = g->b;
+    for (int64_t i = 0; i < g->m; i++) {
+        const vec factor = FN(splat)(((const REAL *)g->a)[i * g->a_row]);
+        REAL *c = (REAL *)g->c + i * g->c_row;
+        for (int64_t j = 0; j < g->n; j += LANES) {
+            vec product = (vec){0} + factor * FN(load)(b + j);
+            if (g->add) product += FN(load_columns)(c + j, g->n - j);
+            FN(store_columns)(c + j, product, g->n - j);
+        }
+    }
+}
+
 /* Whether steps of so many elements lead to the same few lines of the first-level cache. */
 static int FN(collide)(int64_t step) { return step * (int64_t)sizeof(REAL) % 2048 == 0; }
 
@@ -638,6 +654,10 @@ static void FN(ask_for_next)(const fnn_gemm *g, FN(tile_args) *t, int64_t rows, 
 static void FN(gemm)(const fnn_gemm *g) {
     if (g->whole_m == 1 && g->epilogue != FNN_STORE_GRADIENT && !g->add) {
         FN(row)(g);
+        return;
+    }
+    if (g->k == 1 && g->epilogue == FNN_STORE && !g->bias) {
+        FN(outer_product)(g);
         return;
     }
     int apart = FN(rows_go_apart)(g);
