@@ -113,7 +113,7 @@ def _write(options: argparse.Namespace, where: dict[str, Any], measured: list[Re
     if options.json:
         results.save(options.json, where, measured)
     if options.markdown:
-        isa = f", {where['isa']}" if where["isa"] != where["available"][0] else ""
+        isa = f", {options.isa}" if options.isa else ""
         block = f"{where['threads']} thread(s){isa}"
         readme.rewrite(block, report.markdown(where, measured))
         if not isa:
