@@ -213,12 +213,6 @@ INLINE void FN(transpose)(vec x[LANES]) { EXCHANGE(1) EXCHANGE(2) EXCHANGE(4) EX
 #undef EXCHANGE
 #undef LOWER
 #undef UPPER
-#undef OF_LANES
-#undef OF_2
-#undef OF_4
-#undef OF_8
-#undef OF_16
-#undef HAS_SHUFFLE
 #else
 INLINE void FN(transpose)(vec x[LANES]) {
     for (int i = 0; i < LANES; i++)
@@ -294,6 +288,12 @@ INLINE void FN(transpose)(vec x[LANES]) {
         x[i] = op(HALVES(x[i], x[i + 2], 0x20), HALVES(x[i], x[i + 2], 0x31));                   \
     x[0] = op((vec)_mm256_unpacklo_pd(x[0], x[1]), (vec)_mm256_unpackhi_pd(x[0], x[1]));
 #else
+#ifdef HAS_SHUFFLE
+#define ROTATED(lane, d) ((lane) + (d))
+#define FOLD(x, op, d)                                                                           \
+    if (d < LANES) x = op(x, __builtin_shufflevector(x, x, OF_LANES(ROTATED, 0, (d % LANES))));
+#define REDUCE(x, op) FOLD(x, op, 2) FOLD(x, op, 1)
+#else
 #define REDUCE(x, op)                                                                            \
     for (int64_t half = LANES / 2; half > 0; half /= 2) {                                        \
         REAL lanes[2 * LANES];                                                                   \
@@ -301,6 +301,7 @@ INLINE void FN(transpose)(vec x[LANES]) {
         FN(store)(lanes + LANES, x);                                                             \
         x = op(x, FN(load)(lanes + half));                                                       \
     }
+#endif
 #define REDUCE_EACH(x, op)                                                                       \
     FN(transpose)(x);                                                                            \
     UNROLL                                                                                       \
@@ -328,8 +329,16 @@ INLINE vec FN(max_each)(vec x[LANES]) {
 }
 #undef SHUFFLED
 #undef HALVES
+#undef FOLD
+#undef ROTATED
 #undef REDUCE
 #undef REDUCE_EACH
+#undef OF_LANES
+#undef OF_2
+#undef OF_4
+#undef OF_8
+#undef OF_16
+#undef HAS_SHUFFLE
 
 /* Number of the first lane that is set, LANES if none is. */
 INLINE int64_t FN(first_set)(ivec condition) {
