@@ -15,12 +15,17 @@ import os
 import signal
 import sys
 import traceback
+from time import sleep
 from typing import Any, TextIO
 
 import jobs
 import machine
+import threads
 from checks import WrongResultError
 from timing import Stopwatch
+
+SETTLING = 0.15
+"""Seconds that NumPy's BLAS may need: its threads spin for a while after the check of a job."""
 
 
 class Worker:
@@ -43,6 +48,8 @@ class Worker:
         self.stopwatch = None
         gc.collect()
         job = jobs.make(self.contender, task, tuple(parameters))
+        if threads.count() > 1:
+            sleep(SETTLING)
         self.stopwatch = Stopwatch(job, seconds)
 
     def time(self) -> float:
