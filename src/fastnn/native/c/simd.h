@@ -292,7 +292,7 @@ INLINE void FN(transpose)(vec x[LANES]) {
 #define ROTATED(lane, d) ((lane) + (d))
 #define FOLD(x, op, d)                                                                           \
     if (d < LANES) x = op(x, __builtin_shufflevector(x, x, OF_LANES(ROTATED, 0, (d % LANES))));
-#define REDUCE(x, op) FOLD(x, op, 2) FOLD(x, op, 1)
+#define REDUCE(x, op) FOLD(x, op, 8) FOLD(x, op, 4) FOLD(x, op, 2) FOLD(x, op, 1)
 #else
 #define REDUCE(x, op)                                                                            \
     for (int64_t half = LANES / 2; half > 0; half /= 2) {                                        \
