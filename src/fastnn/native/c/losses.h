@@ -259,6 +259,12 @@ INLINE vec FN(targets)(const FN(loss_row) *r, int64_t j) {
     return FN(load_columns)(r->t + j, r->columns - j) * r->target_scale + r->target_shift;
 }
 
+/* The same, but zero in lanes without a column. */
+INLINE vec FN(used_targets)(const FN(loss_row) *r, int64_t j) {
+    const vec t = FN(targets)(r, j);
+    return r->columns - j < LANES ? FN(keep_lanes)(r->columns - j, t) : t;
+}
+
 /* The loss of one row from its logits z is weight * log(total) - inner, with
  * total = sum exp(z - max), inner = sum t (z - max) and weight = sum t. The logarithms are taken
  * later, a vector of rows at a time. */
@@ -271,8 +277,7 @@ INLINE void FN(weigh_logits)(const FN(loss_row) *r, REAL largest, REAL *inner, R
     vec sum = {0}, weights = {0};
     for (int64_t j = 0; j < r->columns; j += LANES) {
         const int64_t left = r->columns - j;
-        vec t = FN(targets)(r, j);
-        if (left < LANES) t = FN(keep_lanes)(left, t);
+        const vec t = FN(used_targets)(r, j);
         weights += t;
         /* A class of weight zero may be impossible, with a logit of minus infinity. */
         sum += FN(where)(t != (vec){0}, t * (FN(load_columns)(r->p + j, left) - largest));
@@ -304,7 +309,7 @@ INLINE void FN(narrow_from_logits)(const FN(loss_row) *r, const FN(narrow_rows) 
     for (int64_t j = 0; j < vectors * LANES; j += LANES) {
         const int64_t left = r->columns - j;
         const vec p = narrow->e[i][j / LANES] * inverse;
-        const vec target = r->t ? FN(targets)(r, j)
+        const vec target = r->t ? FN(used_targets)(r, j)
                                 : FN(where)(FN(lane)(r->label - j), FN(splat)(1));
         if (r->probabilities) FN(store_row)(r->probabilities + j, p, left, r->readable - j);
         if (r->g)
