@@ -195,11 +195,6 @@ static int FN(are_row_numbers)(int64_t count, const void *x, int64_t step, int64
                      : FN(find_row_numbers)(count, x, step, (REAL)table_rows);
 }
 
-INLINE void FN(copy_columns)(const REAL *x, int64_t columns, REAL *y) {
-    for (VECTORS(columns, j))
-        FN(store_columns)(y + j, FN(load_columns)(x + j, columns - j), columns - j);
-}
-
 INLINE void FN(embed_column)(const fnn_layer *l, FN(column) column, int64_t j, int64_t offset) {
     const REAL *table = FN(weight)(l, column.table);
     for (ROWS_OF(l, i)) {

@@ -9,6 +9,12 @@ static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64
         for (int64_t j = 0; j < columns; j++) out[j] += x[j];
 }
 
+INLINE void FN(copy_columns)(const REAL *x, int64_t columns, REAL *y) {
+    int64_t j = 0;
+    for (; j + LANES <= columns; j += LANES) FN(store)(y + j, FN(load)(x + j));
+    if (j < columns) FN(store_part)(y + j, columns - j, FN(load_part)(x + j, columns - j, (vec){0}));
+}
+
 /* Rows of x, `x_row` apart, in the given order. They are scattered over memory, so the hardware's
  * prefetcher is of no use; asking for the lines of rows GATHER_AHEAD bytes ahead hides most of the
  * wait. */
@@ -29,10 +35,7 @@ static void FN(gather)(int64_t rows, int64_t columns, const void *x_, int64_t x_
     for (int64_t i = 0; i < rows; i++, out += out_row) {
         if (i + ahead < rows) FN(ask_for)((const char *)(x + order[i + ahead] * x_row), bytes);
         const REAL *row = x + order[i] * x_row;
-        int64_t j = 0;
-        for (; j + LANES <= columns; j += LANES) FN(store)(out + j, FN(load)(row + j));
-        if (j < columns)
-            FN(store_columns)(out + j, FN(load_columns)(row + j, columns - j), columns - j);
+        FN(copy_columns)(row, columns, out);
     }
 }
 
