@@ -224,7 +224,7 @@ cdef class NativeEngine:
     cdef bint _are_indices(self, np.ndarray x) noexcept:
         """Whether each column with a table holds numbers of its rows.
 
-        Columns with as large tables side by side are looked at as one, if they are all there are.
+        If all columns have tables, and as large ones, they are looked at as one.
         """
         cdef const double *column = self.ops.items[0].layer.options  # table, rows, width of each
         cdef const fnn_kernels *table = self.ops.table
@@ -233,11 +233,11 @@ cdef class NativeEngine:
         cdef double most = EXACT_FLOATS if size == 4 else EXACT_DOUBLES
         cdef bint right = True, alike = self.inputs > 0
         for j in range(self.inputs):
+            if column[3 * j] >= 0 and column[3 * j + 1] > most:
+                return False
             alike &= column[3 * j] >= 0 and column[3 * j + 1] == column[1]
-            right &= column[3 * j] < 0 or column[3 * j + 1] <= most
-        if not right or alike:
-            return right and table.are_row_numbers(
-                rows * self.inputs, data, 1, <int64_t>column[1])
+        if alike:
+            return table.are_row_numbers(rows * self.inputs, data, 1, <int64_t>column[1])
         for j in range(self.inputs):
             if column[3 * j] >= 0:
                 right &= table.are_row_numbers(

@@ -101,6 +101,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef NEAR_BYTES
 #undef ROWS_AT_ONCE
 #undef FEW_COLUMNS
+#undef NARROW_VECTORS
+#undef NARROW_COLUMNS
 #undef SELU_SCALE
 #undef SELU_SCALED_ALPHA
 #undef PROBABILITY_FLOOR
