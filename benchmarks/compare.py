@@ -113,7 +113,8 @@ def _write(options: argparse.Namespace, where: dict[str, Any], measured: list[Re
     if options.json:
         results.save(options.json, where, measured)
     if options.markdown:
-        isa = f", {options.isa}" if options.isa else ""
+        asked = options.isa or where["isa"] != where["available"][0]
+        isa = f", {where['isa']}" if asked else ""
         block = f"{where['threads']} thread(s){isa}"
         readme.rewrite(block, report.markdown(where, measured))
         if not isa:
