@@ -184,6 +184,19 @@ def test_wide_models_do_not_depend_on_the_number_of_threads(isa, dtype):
             np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("rows", [150, 256, 300])
+def test_short_predictions_in_a_row_do_not_depend_on_the_number_of_threads(rows):
+    """From the third on a second thread is awake, unless the machine is slow."""
+    model = Sequential([Dense(64, "relu", input_dim=64), Dense(10, "softmax")], engine="native")
+    x = np.random.default_rng(0).normal(size=(rows, 64)).astype(np.float32)
+    fastnn.set_num_threads(1)
+    expected = model(x)
+    for threads in COUNTS:
+        fastnn.set_num_threads(threads)
+        for _ in range(50):
+            np.testing.assert_array_equal(model(x), expected)
+
+
 def kernel_results(threads, rows, dtype):
     """Return the results of all shared kernels, with inputs large enough to be shared."""
     fastnn.set_num_threads(threads)
