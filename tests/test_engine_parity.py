@@ -169,6 +169,54 @@ def test_training_with_every_activation(isa, dtype, name):
     )
 
 
+OF_ONE_WIDTH = [n for n in DIFFERENTIABLE if n != "glu"]
+
+
+def with_activations_of_their_own(name, dtype):
+    """Return a program with an activation on the input, between layers, in one, and at the end."""
+    own = activations.get(name)
+    below = make_program((7, 19, 5), dtype, ("linear", name))
+    first, last = below.ops
+    ops = [ActivationOp(7, 7, own), first, ActivationOp(19, 19, own), last, ActivationOp(5, 5, own)]
+    return Program(ops, 7, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("name", OF_ONE_WIDTH)
+def test_training_with_activations_of_their_own(isa, dtype, name, ordered):
+    data = make_data(np.random.default_rng(5), 53, 7, 5, dtype, "real")
+    assert_same_training(
+        dtype,
+        lambda: with_activations_of_their_own(name, dtype),
+        data,
+        losses.get("mean_squared_error"),
+        None,
+        optimizers.SGD(0.01),
+        16,
+        ordered,
+    )
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("name", OF_ONE_WIDTH)
+def test_evaluation_has_the_bits_of_training(isa, dtype, name):
+    """Training saves derivatives on its way, evaluation does not."""
+    program = with_activations_of_their_own(name, dtype)
+    for parameter in program.parameters:
+        parameter.trainable = False
+    data = make_data(np.random.default_rng(5), 53, 7, 5, dtype, "real")
+    optimizer = optimizers.SGD(0.01)
+    state = optimizer.new_state(program.layout)
+    objective = Objective(losses.get("mean_squared_error"), None, ())
+    trainer = NativeEngine(program).trainer(objective, optimizer.rule(), state, 16)
+    trainer.train(data, None, 16, 0, optimizer.hyperparameters(0, 4), 60.0)
+    totals = trainer.totals.copy()
+    trainer.reset()
+    trainer.evaluate(data, 16, 0, 60.0)
+    np.testing.assert_array_equal(totals, trainer.totals)
+
+
 OPTIONS = [
     activations.ReLU(0.2, 1.5, 0.25),
     activations.LeakyReLU(-0.4),

@@ -236,6 +236,8 @@ cdef extern from "c/fastnn.h" nogil:
         void (*activate_gradient)(
             fnn_activation, const double *, int64_t, const void *, const void *,
             void *) noexcept nogil
+        void (*activate_with_slope)(
+            fnn_activation, int64_t, const void *, void *, void *) noexcept nogil
         void (*activate_rows)(
             fnn_activation, int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
         void (*activate_rows_gradient)(
@@ -275,4 +277,5 @@ cdef extern from "c/fastnn.h" nogil:
     const fnn_isa fnn_isas[]
 
     int fnn_saves_input(fnn_activation)
+    int fnn_saves_slope(fnn_activation)
     int fnn_takes_options(fnn_activation)

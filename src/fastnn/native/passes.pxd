@@ -79,12 +79,15 @@ cdef class Pass:
     ) except -1 nogil
     cdef void _take(self, Batch *batch, const int64_t *order, int64_t first) noexcept nogil
     cdef int _forward(self, Batch *batch, bint training, uint64_t iteration) except -1 nogil
+    cdef void _activate_and_save(
+        self, const Op *op, int64_t rows, const char *x, int64_t x_row
+    ) noexcept nogil
     cdef void _copy_rows(
         self, int64_t rows, int64_t columns, const char *x, int64_t x_row, char *y, int64_t y_row
     ) noexcept nogil
     cdef bint _in_halves(self, int i, int64_t rows) noexcept nogil
     cdef int _dense(
-        self, int i, const Batch *batch, const char *x, int64_t x_row
+        self, int i, const Batch *batch, const char *x, int64_t x_row, bint training
     ) except -1 nogil
     cdef int _product_in_halves(
         self, fnn_gemm *g, const Op *op, const Batch *batch, const int64_t *order

@@ -108,7 +108,9 @@ cdef class Pass:
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             op.y = self._place(self.capacity * op.row)
-            op.z = op.y
+            op.z, op.derivative = op.y, op.activation
+            if fnn_saves_slope(op.activation):
+                op.derivative = FNN_EXPONENTIAL
             if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
                 op.z = self._place(self.capacity * op.row)
             if op.kind == LAYER:
@@ -318,10 +320,10 @@ cdef class Pass:
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             if op.kind == DENSE:
-                self._dense(i, batch, x, x_row)
+                self._dense(i, batch, x, x_row, training)
+            elif op.kind == ACTIVATION and training and op.z != op.y:
+                self._activate_and_save(op, rows, x, x_row)
             elif op.kind == ACTIVATION:
-                if op.z != op.y:
-                    self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
                 self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
             elif op.kind == CUSTOM:
                 self.ops.custom_forward(op, rows, x, x_row, op.y, op.row)
@@ -338,6 +340,22 @@ cdef class Pass:
             x, x_row = op.y, op.row
         return 0
 
+    cdef void _activate_and_save(self, const Op *op, int64_t rows, const char *x,
+                                 int64_t x_row) noexcept nogil:
+        """Activate rows, and leave in z the derivative or, if that costs more, the rows; x may be z."""
+        cdef int64_t i
+        if not fnn_saves_slope(op.activation):
+            if x != op.z:
+                self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
+            self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
+        elif x_row == op.row:
+            shared_activate_with_slope(self.table, op.activation, rows * x_row, x, op.y, op.z)
+        else:
+            for i in range(rows):
+                self.table.activate_with_slope(
+                    op.activation, op.outputs, x + i * x_row * self.itemsize,
+                    op.y + i * op.row * self.itemsize, op.z + i * op.row * self.itemsize)
+
     cdef void _copy_rows(self, int64_t rows, int64_t columns, const char *x, int64_t x_row,
                          char *y, int64_t y_row) noexcept nogil:
         cdef int64_t i
@@ -353,11 +371,12 @@ cdef class Pass:
         return (fnn_halves_pay(rows, op.outputs, op.inputs)
                 and 2.0 * rows * op.outputs * op.inputs <= call_flops())
 
-    cdef int _dense(self, int i, const Batch *batch, const char *x, int64_t x_row) except -1 nogil:
+    cdef int _dense(self, int i, const Batch *batch, const char *x, int64_t x_row,
+                    bint training) except -1 nogil:
         cdef Op *op = &self.ops.items[i]
         cdef fnn_gemm g
         cdef int64_t rows = batch.rows
-        cdef bint keep_input = op.z != op.y
+        cdef bint keep_input = training and op.z != op.y
         g.m, g.n, g.k = rows, self.ops.stored(op.outputs), op.inputs
         g.whole_m, g.add = rows, 0
         g.a, g.a_row, g.a_col = x, x_row, 1
@@ -374,7 +393,7 @@ cdef class Pass:
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
         if keep_input:
-            shared_activate(self.table, op.activation, op.options, rows * op.row, op.z, op.y)
+            self._activate_and_save(op, rows, op.z, op.row)
         return 0
 
     cdef int _product_in_halves(self, fnn_gemm *g, const Op *op, const Batch *batch,
@@ -600,7 +619,7 @@ cdef class Pass:
                 x if from_input else op.y, x_row if from_input else op.row,
                 gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation != FNN_LINEAR and not op.gradient_fused:
-            shared_activate_gradient(self.table, op.activation, op.options, rows * op.row,
+            shared_activate_gradient(self.table, op.derivative, op.options, rows * op.row,
                                      gradient, op.z, gradient)
         return 0
 
@@ -656,7 +675,7 @@ cdef class Pass:
         g.c, g.c_row = out, below.row
         g.bias = NULL
         g.epilogue = FNN_STORE_GRADIENT if below.gradient_fused else FNN_STORE
-        g.activation, g.options = below.activation, below.options
+        g.activation, g.options = below.derivative, below.options
         g.saved, g.saved_row = below.z, below.row
         return self.ops.packing_product(&g, op.kernel, op.inputs, 1, op.outputs, self.panels)
 
@@ -669,6 +688,6 @@ cdef class Pass:
         d.c, d.c_row = out, below.row
         self.ops.dots(&d)
         if below.gradient_fused:
-            shared_activate_gradient(self.table, below.activation, below.options,
+            shared_activate_gradient(self.table, below.derivative, below.options,
                                      (rows - 1) * below.row + op.inputs, out, below.z, out)
         return 0

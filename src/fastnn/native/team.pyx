@@ -34,6 +34,8 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_activate_gradient(
         const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, const void *,
         void *)
+    void fnn_shared_activate_with_slope(
+        const fnn_kernels *, fnn_activation, int64_t, const void *, void *, void *)
     void fnn_shared_gather(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, const int64_t *, void *,
         int64_t)
@@ -253,6 +255,12 @@ cdef void shared_activate_gradient(
     const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
     const void *gradient, const void *saved, void *out) noexcept nogil:
     fnn_shared_activate_gradient(table, kind, options, n, gradient, saved, out)
+
+
+cdef void shared_activate_with_slope(
+    const fnn_kernels *table, fnn_activation kind, int64_t n, const void *x, void *y,
+    void *slopes) noexcept nogil:
+    fnn_shared_activate_with_slope(table, kind, n, x, y, slopes)
 
 
 cdef void shared_gather(

@@ -11,21 +11,6 @@ INLINE vec FN(exp_below_zero)(vec x, REAL scale, REAL alpha) {
     return FN(select)(x > (vec){0}, scale * x, alpha * below);
 }
 
-/* x P(X < x), which is x less, or plus, |x| P(X > |x|). */
-INLINE vec FN(gelu)(vec x) {
-    const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
-    vec density;
-    return FN(relu)(x) - FN(normal_tail_times)(a, &density);
-}
-
-INLINE vec FN(gelu_derivative)(vec x) {
-    const vec a = FN(at_least)(FN(at_most)(FN(abs)(x), GELU_HIGHEST), (REAL)1e-30);
-    vec density;
-    const vec tail = FN(normal_tail_times)(a, &density) / a;
-    const vec probability = FN(select)(x < (vec){0}, tail, 1 - tail);
-    return probability + FN(with_sign)(a, x) * density * (REAL)0.39894228040143268;
-}
-
 /* The options of an activation, in the order that fastnn.h gives. */
 typedef struct {
     REAL first, second, third;
@@ -80,15 +65,6 @@ INLINE vec FN(squareplus_from_root)(FN(options) options, vec x, vec root) {
     return FN(select)(x < (vec){0}, below, sum);
 }
 
-/* tanh(softplus(x)) + x sigmoid(x) (1 - tanh(softplus(x))^2), for finite x. */
-INLINE vec FN(mish_derivative)(vec x) {
-    const vec a = FN(exp)(-FN(abs)(x)), square = a * a;
-    const ivec below = x < (vec){0};
-    const vec numerator = FN(select)(below, square + 2 * a, 1 + 2 * a);
-    const vec t = numerator / (numerator + FN(select)(below, FN(splat)(2), 2 * square));
-    return t + x * FN(sigmoid)(x) * (1 - t * t);
-}
-
 /* x held between two bounds, neither of which is an infinity. */
 INLINE vec FN(within)(vec x, REAL low, REAL high) { return FN(at_most)(FN(at_least)(x, low), high); }
 
@@ -102,8 +78,21 @@ INLINE vec FN(sparse_plus)(vec x) {
 /* 1 where the condition holds, else 0. */
 INLINE vec FN(one_where)(ivec condition) { return FN(where)(condition, FN(splat)(1)); }
 
-/* `kind` is a constant where this is inlined. */
+/* `kind` is a constant where these are inlined. */
+
+/* The functions whose `fnn_saves_slope` is 1. */
+INLINE vec FN(with_slope)(const fnn_activation kind, vec x, vec *slope) {
+    switch (kind) {
+    case FNN_SILU: return FN(silu)(x, slope);
+    case FNN_GELU: return FN(gelu)(x, slope);
+    case FNN_MISH: return FN(mish)(x, slope);
+    case FNN_SOFTPLUS: return FN(softplus)(x, slope);
+    default: return x;
+    }
+}
+
 INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x) {
+    vec slope = {0};
     switch (kind) {
     case FNN_RELU: return FN(relu)(x);
     case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, options.first * x);
@@ -111,9 +100,10 @@ INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x)
     case FNN_TANH: return FN(tanh)(x);
     case FNN_ELU: return FN(exp_below_zero)(x, 1, options.first);
     case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA);
-    case FNN_SILU: return FN(silu)(x);
-    case FNN_GELU: return FN(gelu)(x);
-    case FNN_SOFTPLUS: return FN(softplus)(x);
+    case FNN_SILU:
+    case FNN_GELU:
+    case FNN_MISH:
+    case FNN_SOFTPLUS: return FN(with_slope)(kind, x, &slope);
     case FNN_SOFTSIGN: x = FN(finite)(x); return x / (1 + FN(abs)(x));
     case FNN_HARD_SIGMOID: return FN(hard_sigmoid)(x);
     case FNN_EXPONENTIAL: return FN(exp)(x);
@@ -126,7 +116,6 @@ INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x)
         const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0) / options.first);
         return FN(select)(x > (vec){0}, x, options.first * below);
     }
-    case FNN_MISH: return FN(mish)(x);
     case FNN_LOG_SIGMOID: return FN(log_sigmoid)(x);
     case FNN_SQUAREPLUS:
         return FN(squareplus_from_root)(options, x, FN(squareplus_root)(options, x));
@@ -145,6 +134,7 @@ INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x)
 /* The derivative, from the input or the output, whichever `fnn_saves_input` says. */
 INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec saved) {
     const vec zero = {0}, one = FN(splat)(1);
+    vec slope = zero;
     switch (kind) {
     case FNN_RELU: return FN(one_where)(saved > zero);
     case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(options.first));
@@ -153,12 +143,10 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
     case FNN_ELU: return FN(select)(saved > zero, one, options.first * FN(exp)(saved));
     case FNN_SELU:
         return FN(select)(saved > zero, FN(splat)(SELU_SCALE), SELU_SCALED_ALPHA * FN(exp)(saved));
-    case FNN_SILU: {
-        const vec x = FN(finite)(saved), s = FN(sigmoid)(x);
-        return s * (1 + x * (1 - s));
-    }
-    case FNN_GELU: return FN(gelu_derivative)(saved);
-    case FNN_SOFTPLUS: return FN(sigmoid)(saved);
+    case FNN_SILU:
+    case FNN_GELU:
+    case FNN_MISH:
+    case FNN_SOFTPLUS: FN(with_slope)(kind, saved, &slope); return slope;
     case FNN_SOFTSIGN: {
         const vec d = 1 / (1 + FN(abs)(saved));
         return d * d;
@@ -178,7 +166,6 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
         return FN(select)(FN(abs)(saved) < FN(splat)(3), inside, outside);
     }
     case FNN_CELU: return FN(select)(saved > zero, one, FN(exp)(saved / options.first));
-    case FNN_MISH: return FN(mish_derivative)(FN(finite)(saved));
     case FNN_LOG_SIGMOID: return FN(sigmoid)(-saved);
     case FNN_SQUAREPLUS: {
         const vec x = FN(finite)(saved), root = FN(squareplus_root)(options, x);
@@ -206,6 +193,15 @@ INLINE void FN(map)(const fnn_activation kind, const double *numbers, int64_t n,
         FN(store)(y + i, FN(activation)(kind, options, FN(load)(x + i)));
 }
 
+INLINE void FN(map_with_slope)(const fnn_activation kind, int64_t n, const REAL *x, REAL *y,
+                               REAL *slopes) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec slope;
+        FN(store)(y + i, FN(with_slope)(kind, FN(load)(x + i), &slope));
+        FN(store)(slopes + i, slope);
+    }
+}
+
 INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, int64_t n,
                              const REAL *gradient, const REAL *saved, REAL *out) {
     const FN(options) options = FN(read_options)(kind, numbers);
@@ -214,19 +210,30 @@ INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, i
                                FN(derivative)(kind, options, FN(load)(saved + i)));
 }
 
+#define FOR_EACH_WITH_SLOPE(X) X(FNN_SILU) X(FNN_GELU) X(FNN_MISH) X(FNN_SOFTPLUS)
 #define FOR_EACH_ELEMENTWISE(X)                                                                  \
+    FOR_EACH_WITH_SLOPE(X)                                                                       \
     X(FNN_LINEAR) X(FNN_RELU) X(FNN_LEAKY_RELU) X(FNN_SIGMOID) X(FNN_TANH) X(FNN_ELU)            \
-    X(FNN_SELU) X(FNN_SILU) X(FNN_GELU) X(FNN_SOFTPLUS) X(FNN_SOFTSIGN) X(FNN_HARD_SIGMOID)      \
-    X(FNN_EXPONENTIAL) X(FNN_STEP) X(FNN_BOUNDED_RELU) X(FNN_RELU6) X(FNN_HARD_TANH)             \
-    X(FNN_HARD_SILU) X(FNN_CELU) X(FNN_MISH) X(FNN_LOG_SIGMOID) X(FNN_SQUAREPLUS)                \
-    X(FNN_TANH_SHRINK) X(FNN_SOFT_SHRINK) X(FNN_HARD_SHRINK) X(FNN_THRESHOLD)                    \
-    X(FNN_SPARSE_PLUS) X(FNN_SPARSE_SIGMOID)
+    X(FNN_SELU) X(FNN_SOFTSIGN) X(FNN_HARD_SIGMOID) X(FNN_EXPONENTIAL) X(FNN_STEP)               \
+    X(FNN_BOUNDED_RELU) X(FNN_RELU6) X(FNN_HARD_TANH) X(FNN_HARD_SILU) X(FNN_CELU)               \
+    X(FNN_LOG_SIGMOID) X(FNN_SQUAREPLUS) X(FNN_TANH_SHRINK) X(FNN_SOFT_SHRINK)                   \
+    X(FNN_HARD_SHRINK) X(FNN_THRESHOLD) X(FNN_SPARSE_PLUS) X(FNN_SPARSE_SIGMOID)
 
 static void FN(activate_vectors)(fnn_activation kind, const double *options, int64_t n,
                                  const REAL *x, REAL *y) {
     switch (kind) {
 #define CASE(k) case k: FN(map)(k, options, n, x, y); break;
         FOR_EACH_ELEMENTWISE(CASE)
+#undef CASE
+    default: break;
+    }
+}
+
+static void FN(activate_vectors_with_slope)(fnn_activation kind, int64_t n, const REAL *x, REAL *y,
+                                            REAL *slopes) {
+    switch (kind) {
+#define CASE(k) case k: FN(map_with_slope)(k, n, x, y, slopes); break;
+        FOR_EACH_WITH_SLOPE(CASE)
 #undef CASE
     default: break;
     }
@@ -241,6 +248,7 @@ static void FN(activate_vectors_gradient)(fnn_activation kind, const double *opt
     default: break;
     }
 }
+#undef FOR_EACH_WITH_SLOPE
 #undef FOR_EACH_ELEMENTWISE
 
 /* What is left after the whole vectors is made one, so that each function is compiled once. */
@@ -267,6 +275,19 @@ static void FN(activate_gradient)(fnn_activation kind, const double *options, in
     FN(store)(rest, FN(load_part)(saved + whole, left, (vec){0}));
     FN(activate_vectors_gradient)(kind, options, LANES, rest_of_g, rest, rest);
     FN(store_part)(out + whole, left, FN(load)(rest));
+}
+
+static void FN(activate_with_slope)(fnn_activation kind, int64_t n, const void *x_, void *y_,
+                                    void *slopes_) {
+    const REAL *x = x_;
+    REAL *y = y_, *slopes = slopes_, rest[LANES], slopes_of_rest[LANES];
+    const int64_t whole = n / LANES * LANES, left = n - whole;
+    if (whole) FN(activate_vectors_with_slope)(kind, whole, x, y, slopes);
+    if (!left) return;
+    FN(store)(rest, FN(load_part)(x + whole, left, (vec){0}));
+    FN(activate_vectors_with_slope)(kind, LANES, rest, rest, slopes_of_rest);
+    FN(store_part)(y + whole, left, FN(load)(rest));
+    FN(store_part)(slopes + whole, left, FN(load)(slopes_of_rest));
 }
 
 INLINE REAL FN(row_max)(const REAL *x, int64_t columns) {

@@ -50,6 +50,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .dots = FN(dots),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
+    .activate_with_slope = FN(activate_with_slope),
     .activate_rows = FN(activate_rows),
     .activate_rows_gradient = FN(activate_rows_gradient),
     .loss = FN(loss),

@@ -361,7 +361,7 @@ typedef struct {
     fnn_activation kind;
     const double *options;
     const void *x, *saved;
-    void *y;
+    void *y, *slopes;
 } activation_args;
 
 static void activate(void *context, int64_t share, int64_t first, int64_t count) {
@@ -378,18 +378,34 @@ static void activate_gradient(void *context, int64_t share, int64_t first, int64
                                 from(a->table, a->saved, first), into(a->table, a->y, first));
 }
 
+static void activate_with_slope(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const activation_args *a = context;
+    a->table->activate_with_slope(a->kind, count, from(a->table, a->x, first),
+                                  into(a->table, a->y, first), into(a->table, a->slopes, first));
+}
+
+static void share_elements(int64_t n, fnn_range body, activation_args *args) {
+    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, body, args);
+}
+
 void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
                          int64_t n, const void *x, void *y) {
-    activation_args args = {table, kind, options, x, NULL, y};
-    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, activate, &args);
+    activation_args args = {table, kind, options, .x = x, .y = y};
+    share_elements(n, activate, &args);
 }
 
 void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
                                   const double *options, int64_t n, const void *gradient,
                                   const void *saved, void *out) {
-    activation_args args = {table, kind, options, gradient, saved, out};
-    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n),
-                  n, CACHE_LINE, activate_gradient, &args);
+    activation_args args = {table, kind, options, .x = gradient, .saved = saved, .y = out};
+    share_elements(n, activate_gradient, &args);
+}
+
+void fnn_shared_activate_with_slope(const fnn_kernels *table, fnn_activation kind, int64_t n,
+                                    const void *x, void *y, void *slopes) {
+    activation_args args = {table, kind, .x = x, .y = y, .slopes = slopes};
+    share_elements(n, activate_with_slope, &args);
 }
 
 typedef struct {

@@ -119,23 +119,34 @@ INLINE vec FN(tanh)(vec x) {
     return FN(with_sign)(h / (h + 1), x);
 }
 
-INLINE vec FN(sigmoid)(vec x) {
-    const vec e = FN(exp)(-FN(abs)(x));
+/* The sigmoid of x from e = exp(-|x|). */
+INLINE vec FN(sigmoid_from)(vec e, vec x) {
     return FN(select)(x < (vec){0}, e, FN(splat)(1)) / (1 + e);
 }
+INLINE vec FN(sigmoid)(vec x) { return FN(sigmoid_from)(FN(exp)(-FN(abs)(x)), x); }
+
+/* The functions from here to gelu give their derivative as well, which has most of the work in common
+ * with them; where nobody asks for it nothing is left of it. */
 
 /* x sigmoid(x). Below zero the numerator is x exp(x): rounded once, as exp(x) alone may be
  * subnormal and x exp(x) normal, and with what the denominator lost by rounding. */
-INLINE vec FN(silu)(vec x) {
+INLINE vec FN(silu)(vec x, vec *slope) {
     x = FN(at_least)(x, EXP_LOWEST);
     vec n;
     const vec s = FN(small_expm1)(FN(reduce)(FN(at_least)(-FN(abs)(x), EXP_LOWEST), &n));
     const vec e = FN(scaled)(FN(splat)(1), s, n), sum = 1 + e, lost = e - (sum - 1);
+    const vec sigmoid = FN(sigmoid_from)(e, x);
+    const vec rest_of_1 = FN(select)(x < (vec){0}, 1 - sigmoid, e * sigmoid);
+    *slope = sigmoid * (1 + FN(at_most)(x, REAL_MAX) * rest_of_1);
     const vec below_zero = FN(scaled)(x, s - lost, n);
     return FN(select)(x < (vec){0}, below_zero, x) / sum;
 }
 
-INLINE vec FN(softplus)(vec x) { return FN(relu)(x) + FN(log1p)(FN(exp)(-FN(abs)(x))); }
+INLINE vec FN(softplus)(vec x, vec *slope) {
+    const vec e = FN(exp)(-FN(abs)(x));
+    *slope = FN(sigmoid_from)(e, x);
+    return FN(relu)(x) + FN(log1p)(e);
+}
 INLINE vec FN(log_sigmoid)(vec x) {
     return FN(at_most)(x, 0) - FN(log1p)(FN(exp)(-FN(abs)(x)));
 }
@@ -144,7 +155,7 @@ INLINE vec FN(log_sigmoid)(vec x) {
  * up and x a (1 - c), c = (a^2 + a) / ((a^2 + 2 a) + 2), below, where the product with a comes last,
  * as in silu. What the three sums lost by rounding is put right in c, for which one digit of the
  * reciprocal of its denominator, 4 or 5 where c matters most, is enough. */
-INLINE vec FN(mish)(vec x) {
+INLINE vec FN(mish)(vec x, vec *slope) {
     x = FN(at_least)(x, EXP_LOWEST);
     vec n;
     const vec s = FN(small_expm1)(FN(reduce)(FN(at_least)(-FN(abs)(x), EXP_LOWEST), &n));
@@ -158,8 +169,11 @@ INLINE vec FN(mish)(vec x) {
     const vec sum = base + rest, lost_sum = lost_rest + (rest - (sum - base));
     const vec c = numerator / sum;
     const vec more = (REAL)0.21 * (FN(where)(below, lost) - c * lost_sum);
+    const vec finite = FN(at_most)(x, REAL_MAX);
+    const vec t = FN(select)(below, a - a * c, 1 - c), rest_of_1 = FN(select)(below, 1 - t, c);
+    *slope = t + finite * FN(sigmoid_from)(a, x) * (rest_of_1 * (1 + t));
     return FN(select)(below, FN(scaled)(x, s - (c + (c * s + more)), n),
-                      x - FN(at_most)(x, REAL_MAX) * (c + more));
+                      x - finite * (c + more));
 }
 
 /* x - tanh(x): near zero, where the two are almost the same, x^3 / (3 + x^2 + w), with w as in the
@@ -180,11 +194,12 @@ INLINE vec FN(tanh_shrink)(vec x) {
     return FN(select)(is_near, x * (quotient + mended), far);
 }
 
-/* a P(X > a) of the standard normal distribution for 0 <= a <= GELU_HIGHEST; *density is its
- * density at a times sqrt(2 pi). It is m (1 + p) exp(-a^2 / 2) with m = a / (2 a + 2 c), and p a
- * polynomial in q = (a - c) / (a + c) = 4 m - 1. */
-INLINE vec FN(normal_tail_times)(vec a, vec *density) {
+/* x P(X < x) of the standard normal distribution, which is x less, or plus, a P(X > a) with a = |x|.
+ * That is m (1 + p) exp(-a^2 / 2) with m = a / (2 a + 2 c), and p a polynomial in
+ * q = (a - c) / (a + c) = 4 m - 1. The derivative is P(X < x) and x times the density. */
+INLINE vec FN(gelu)(vec x, vec *slope) {
     static const REAL c[] = {ERFC_POLYNOMIAL};
+    const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
     const vec leading = (vec)((ivec)a & LEADING_HALF);
     const vec high = (REAL)-0.5 * leading * leading;
     const vec low = (REAL)-0.5 * (a - leading) * (a + leading);
@@ -198,9 +213,12 @@ INLINE vec FN(normal_tail_times)(vec a, vec *density) {
     const vec m = a / sum, q = 4 * m - 1;
     const vec p = FN(polynomial)(c, COUNT(c), q);
 
-    /* 1 + t is exp(r) times sum / (sum + lost); 1 / sum is (1 - q) / 4 c. */
-    const vec beyond = FN(exp_beyond_line)(r) - lost * ((1 - q) * (REAL)(0.25 / ERFC_CENTRE));
-    const vec t = r + beyond;
-    *density = FN(scaled)(FN(splat)(1), t, n);
-    return FN(scaled)(m, (p + r) + (t * p + beyond), n);
+    /* 1 + t is exp(r) times sum / (sum + lost). */
+    const vec inverse = (1 - q) * (REAL)(0.25 / ERFC_CENTRE); /* of sum */
+    const vec beyond = FN(exp_beyond_line)(r) - lost * inverse;
+    const vec t = r + beyond, z = (p + r) + (t * p + beyond);
+    const vec tail = FN(scaled)(inverse, z, n), probability = FN(select)(x < (vec){0}, tail, 1 - tail);
+    const vec density = (REAL)0.39894228040143268 * FN(scaled)(FN(splat)(1), t, n);
+    *slope = probability + FN(with_sign)(a, x) * density;
+    return FN(relu)(x) - FN(scaled)(m, z, n);
 }
