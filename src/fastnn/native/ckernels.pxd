@@ -237,7 +237,7 @@ cdef extern from "c/fastnn.h" nogil:
             fnn_activation, const double *, int64_t, const void *, const void *,
             void *) noexcept nogil
         void (*activate_with_slope)(
-            fnn_activation, int64_t, const void *, void *, void *) noexcept nogil
+            fnn_activation, const double *, int64_t, const void *, void *, void *) noexcept nogil
         void (*activate_rows)(
             fnn_activation, int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
         void (*activate_rows_gradient)(

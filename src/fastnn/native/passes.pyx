@@ -349,11 +349,12 @@ cdef class Pass:
                 self._copy_rows(rows, op.outputs, x, x_row, op.z, op.row)
             self.ops.elementwise(op, rows, x, x_row, op.y, op.row)
         elif x_row == op.row:
-            shared_activate_with_slope(self.table, op.activation, rows * x_row, x, op.y, op.z)
+            shared_activate_with_slope(self.table, op.activation, op.options, rows * x_row, x, op.y,
+                                       op.z)
         else:
             for i in range(rows):
                 self.table.activate_with_slope(
-                    op.activation, op.outputs, x + i * x_row * self.itemsize,
+                    op.activation, op.options, op.outputs, x + i * x_row * self.itemsize,
                     op.y + i * op.row * self.itemsize, op.z + i * op.row * self.itemsize)
 
     cdef void _copy_rows(self, int64_t rows, int64_t columns, const char *x, int64_t x_row,

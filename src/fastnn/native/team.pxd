@@ -68,8 +68,8 @@ cdef void shared_activate_gradient(
     const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
     const void *gradient, const void *saved, void *out) noexcept nogil
 cdef void shared_activate_with_slope(
-    const fnn_kernels *table, fnn_activation kind, int64_t n, const void *x, void *y,
-    void *slopes) noexcept nogil
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y, void *slopes) noexcept nogil
 cdef void shared_gather(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
     const int64_t *order, void *out, int64_t out_row) noexcept nogil

@@ -35,7 +35,7 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, const void *,
         void *)
     void fnn_shared_activate_with_slope(
-        const fnn_kernels *, fnn_activation, int64_t, const void *, void *, void *)
+        const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, void *, void *)
     void fnn_shared_gather(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, const int64_t *, void *,
         int64_t)
@@ -258,9 +258,9 @@ cdef void shared_activate_gradient(
 
 
 cdef void shared_activate_with_slope(
-    const fnn_kernels *table, fnn_activation kind, int64_t n, const void *x, void *y,
-    void *slopes) noexcept nogil:
-    fnn_shared_activate_with_slope(table, kind, n, x, y, slopes)
+    const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
+    const void *x, void *y, void *slopes) noexcept nogil:
+    fnn_shared_activate_with_slope(table, kind, options, n, x, y, slopes)
 
 
 cdef void shared_gather(

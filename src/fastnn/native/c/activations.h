@@ -6,9 +6,21 @@
 /* x without its infinities, for formulas in which they would meet a zero or one another. */
 INLINE vec FN(finite)(vec x) { return FN(at_least)(FN(at_most)(x, REAL_MAX), -REAL_MAX); }
 
-INLINE vec FN(exp_below_zero)(vec x, REAL scale, REAL alpha) {
-    const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0));
-    return FN(select)(x > (vec){0}, scale * x, alpha * below);
+/* scale x above zero, alpha (exp(x) - 1) below. */
+INLINE vec FN(exp_below_zero)(vec x, REAL scale, REAL alpha, vec *slope) {
+    const ivec above = x > (vec){0};
+    vec exp;
+    const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0), &exp);
+    *slope = FN(select)(above, FN(splat)(scale), alpha * exp);
+    return FN(select)(above, scale * x, alpha * below);
+}
+
+INLINE vec FN(celu)(vec x, REAL alpha, vec *slope) {
+    const ivec above = x > (vec){0};
+    vec exp;
+    const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0) / alpha, &exp);
+    *slope = FN(select)(above, FN(splat)(1), exp);
+    return FN(select)(above, x, alpha * below);
 }
 
 /* The options of an activation, in the order that fastnn.h gives. */
@@ -81,8 +93,11 @@ INLINE vec FN(one_where)(ivec condition) { return FN(where)(condition, FN(splat)
 /* `kind` is a constant where these are inlined. */
 
 /* The functions whose `fnn_saves_slope` is 1. */
-INLINE vec FN(with_slope)(const fnn_activation kind, vec x, vec *slope) {
+INLINE vec FN(with_slope)(const fnn_activation kind, FN(options) options, vec x, vec *slope) {
     switch (kind) {
+    case FNN_ELU: return FN(exp_below_zero)(x, 1, options.first, slope);
+    case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA, slope);
+    case FNN_CELU: return FN(celu)(x, options.first, slope);
     case FNN_SILU: return FN(silu)(x, slope);
     case FNN_GELU: return FN(gelu)(x, slope);
     case FNN_MISH: return FN(mish)(x, slope);
@@ -98,12 +113,13 @@ INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x)
     case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, options.first * x);
     case FNN_SIGMOID: return FN(sigmoid)(x);
     case FNN_TANH: return FN(tanh)(x);
-    case FNN_ELU: return FN(exp_below_zero)(x, 1, options.first);
-    case FNN_SELU: return FN(exp_below_zero)(x, SELU_SCALE, SELU_SCALED_ALPHA);
+    case FNN_ELU:
+    case FNN_SELU:
+    case FNN_CELU:
     case FNN_SILU:
     case FNN_GELU:
     case FNN_MISH:
-    case FNN_SOFTPLUS: return FN(with_slope)(kind, x, &slope);
+    case FNN_SOFTPLUS: return FN(with_slope)(kind, options, x, &slope);
     case FNN_SOFTSIGN: x = FN(finite)(x); return x / (1 + FN(abs)(x));
     case FNN_HARD_SIGMOID: return FN(hard_sigmoid)(x);
     case FNN_EXPONENTIAL: return FN(exp)(x);
@@ -112,10 +128,6 @@ INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x)
     case FNN_RELU6: return FN(within)(x, 0, 6);
     case FNN_HARD_TANH: return FN(within)(x, -1, 1);
     case FNN_HARD_SILU: return FN(at_least)(x, -REAL_MAX) * FN(hard_sigmoid)(x);
-    case FNN_CELU: {
-        const vec below = FN(expm1_below_zero)(FN(at_most)(x, 0) / options.first);
-        return FN(select)(x > (vec){0}, x, options.first * below);
-    }
     case FNN_LOG_SIGMOID: return FN(log_sigmoid)(x);
     case FNN_SQUAREPLUS:
         return FN(squareplus_from_root)(options, x, FN(squareplus_root)(options, x));
@@ -140,13 +152,13 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
     case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(options.first));
     case FNN_SIGMOID: return saved * (1 - saved);
     case FNN_TANH: return 1 - saved * saved;
-    case FNN_ELU: return FN(select)(saved > zero, one, options.first * FN(exp)(saved));
+    case FNN_ELU:
     case FNN_SELU:
-        return FN(select)(saved > zero, FN(splat)(SELU_SCALE), SELU_SCALED_ALPHA * FN(exp)(saved));
+    case FNN_CELU:
     case FNN_SILU:
     case FNN_GELU:
     case FNN_MISH:
-    case FNN_SOFTPLUS: FN(with_slope)(kind, saved, &slope); return slope;
+    case FNN_SOFTPLUS: FN(with_slope)(kind, options, saved, &slope); return slope;
     case FNN_SOFTSIGN: {
         const vec d = 1 / (1 + FN(abs)(saved));
         return d * d;
@@ -165,7 +177,6 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
         const vec outside = FN(one_where)(saved > zero);
         return FN(select)(FN(abs)(saved) < FN(splat)(3), inside, outside);
     }
-    case FNN_CELU: return FN(select)(saved > zero, one, FN(exp)(saved / options.first));
     case FNN_LOG_SIGMOID: return FN(sigmoid)(-saved);
     case FNN_SQUAREPLUS: {
         const vec x = FN(finite)(saved), root = FN(squareplus_root)(options, x);
@@ -193,11 +204,12 @@ INLINE void FN(map)(const fnn_activation kind, const double *numbers, int64_t n,
         FN(store)(y + i, FN(activation)(kind, options, FN(load)(x + i)));
 }
 
-INLINE void FN(map_with_slope)(const fnn_activation kind, int64_t n, const REAL *x, REAL *y,
-                               REAL *slopes) {
+INLINE void FN(map_with_slope)(const fnn_activation kind, const double *numbers, int64_t n,
+                               const REAL *x, REAL *y, REAL *slopes) {
+    const FN(options) options = FN(read_options)(kind, numbers);
     for (int64_t i = 0; i < n; i += LANES) {
         vec slope;
-        FN(store)(y + i, FN(with_slope)(kind, FN(load)(x + i), &slope));
+        FN(store)(y + i, FN(with_slope)(kind, options, FN(load)(x + i), &slope));
         FN(store)(slopes + i, slope);
     }
 }
@@ -210,14 +222,15 @@ INLINE void FN(map_gradient)(const fnn_activation kind, const double *numbers, i
                                FN(derivative)(kind, options, FN(load)(saved + i)));
 }
 
-#define FOR_EACH_WITH_SLOPE(X) X(FNN_SILU) X(FNN_GELU) X(FNN_MISH) X(FNN_SOFTPLUS)
+#define FOR_EACH_WITH_SLOPE(X)                                                                   \
+    X(FNN_ELU) X(FNN_SELU) X(FNN_CELU) X(FNN_SILU) X(FNN_GELU) X(FNN_MISH) X(FNN_SOFTPLUS)
 #define FOR_EACH_ELEMENTWISE(X)                                                                  \
     FOR_EACH_WITH_SLOPE(X)                                                                       \
-    X(FNN_LINEAR) X(FNN_RELU) X(FNN_LEAKY_RELU) X(FNN_SIGMOID) X(FNN_TANH) X(FNN_ELU)            \
-    X(FNN_SELU) X(FNN_SOFTSIGN) X(FNN_HARD_SIGMOID) X(FNN_EXPONENTIAL) X(FNN_STEP)               \
-    X(FNN_BOUNDED_RELU) X(FNN_RELU6) X(FNN_HARD_TANH) X(FNN_HARD_SILU) X(FNN_CELU)               \
-    X(FNN_LOG_SIGMOID) X(FNN_SQUAREPLUS) X(FNN_TANH_SHRINK) X(FNN_SOFT_SHRINK)                   \
-    X(FNN_HARD_SHRINK) X(FNN_THRESHOLD) X(FNN_SPARSE_PLUS) X(FNN_SPARSE_SIGMOID)
+    X(FNN_LINEAR) X(FNN_RELU) X(FNN_LEAKY_RELU) X(FNN_SIGMOID) X(FNN_TANH) X(FNN_SOFTSIGN)       \
+    X(FNN_HARD_SIGMOID) X(FNN_EXPONENTIAL) X(FNN_STEP) X(FNN_BOUNDED_RELU) X(FNN_RELU6)          \
+    X(FNN_HARD_TANH) X(FNN_HARD_SILU) X(FNN_LOG_SIGMOID) X(FNN_SQUAREPLUS) X(FNN_TANH_SHRINK)    \
+    X(FNN_SOFT_SHRINK) X(FNN_HARD_SHRINK) X(FNN_THRESHOLD) X(FNN_SPARSE_PLUS)                    \
+    X(FNN_SPARSE_SIGMOID)
 
 static void FN(activate_vectors)(fnn_activation kind, const double *options, int64_t n,
                                  const REAL *x, REAL *y) {
@@ -229,10 +242,10 @@ static void FN(activate_vectors)(fnn_activation kind, const double *options, int
     }
 }
 
-static void FN(activate_vectors_with_slope)(fnn_activation kind, int64_t n, const REAL *x, REAL *y,
-                                            REAL *slopes) {
+static void FN(activate_vectors_with_slope)(fnn_activation kind, const double *options, int64_t n,
+                                            const REAL *x, REAL *y, REAL *slopes) {
     switch (kind) {
-#define CASE(k) case k: FN(map_with_slope)(k, n, x, y, slopes); break;
+#define CASE(k) case k: FN(map_with_slope)(k, options, n, x, y, slopes); break;
         FOR_EACH_WITH_SLOPE(CASE)
 #undef CASE
     default: break;
@@ -277,15 +290,15 @@ static void FN(activate_gradient)(fnn_activation kind, const double *options, in
     FN(store_part)(out + whole, left, FN(load)(rest));
 }
 
-static void FN(activate_with_slope)(fnn_activation kind, int64_t n, const void *x_, void *y_,
-                                    void *slopes_) {
+static void FN(activate_with_slope)(fnn_activation kind, const double *options, int64_t n,
+                                    const void *x_, void *y_, void *slopes_) {
     const REAL *x = x_;
     REAL *y = y_, *slopes = slopes_, rest[LANES], slopes_of_rest[LANES];
     const int64_t whole = n / LANES * LANES, left = n - whole;
-    if (whole) FN(activate_vectors_with_slope)(kind, whole, x, y, slopes);
+    if (whole) FN(activate_vectors_with_slope)(kind, options, whole, x, y, slopes);
     if (!left) return;
     FN(store)(rest, FN(load_part)(x + whole, left, (vec){0}));
-    FN(activate_vectors_with_slope)(kind, LANES, rest, rest, slopes_of_rest);
+    FN(activate_vectors_with_slope)(kind, options, LANES, rest, rest, slopes_of_rest);
     FN(store_part)(y + whole, left, FN(load)(rest));
     FN(store_part)(slopes + whole, left, FN(load)(slopes_of_rest));
 }

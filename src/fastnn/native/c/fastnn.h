@@ -296,8 +296,8 @@ typedef struct {
     void (*activate_gradient)(fnn_activation kind, const double *options, int64_t n,
                               const void *gradient, const void *saved, void *out);
     /* y and the derivative at x of those that `fnn_saves_slope` names; y or slopes may be x. */
-    void (*activate_with_slope)(fnn_activation kind, int64_t n, const void *x, void *y,
-                                void *slopes);
+    void (*activate_with_slope)(fnn_activation kind, const double *options, int64_t n,
+                                const void *x, void *y, void *slopes);
     /* Row by row; x has `columns`. Rows of x are read, and thrown away, up to their length x_row;
      * y may be x. */
     void (*activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
@@ -382,9 +382,12 @@ static inline int fnn_saves_input(fnn_activation kind) {
 }
 
 /* Whether the derivative comes with the function, at little cost. Training saves that then, and goes
- * back as through an exponential, whose derivative is what is saved. None of them has options. */
+ * back as through an exponential, whose derivative is what is saved. */
 static inline int fnn_saves_slope(fnn_activation kind) {
     switch (kind) {
+    case FNN_ELU:
+    case FNN_SELU:
+    case FNN_CELU:
     case FNN_SILU:
     case FNN_GELU:
     case FNN_MISH:

@@ -18,6 +18,7 @@
 
 #define ROUND_MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
 #define EXP_LOWEST -110.0f      /* exp(x) and x exp(x) are 0 from here down */
+#define EXP_NORMAL -87.0f       /* exp(x) is a normal number from here up */
 #define EXP_HIGHEST 89.0f       /* exp is infinite from here up */
 #define LN2_HIGH 0.693359375f   /* n * LN2_HIGH is exact for every exponent n */
 #define LN2_LOW -2.12194440e-4f

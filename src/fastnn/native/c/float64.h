@@ -18,6 +18,7 @@
 
 #define ROUND_MAGIC 6755399441055744.0 /* 1.5 * 2^52: adding it rounds to an integer */
 #define EXP_LOWEST -760.0              /* exp(x) and x exp(x) are 0 from here down */
+#define EXP_NORMAL -708.0              /* exp(x) is a normal number from here up */
 #define EXP_HIGHEST 710.0              /* exp is infinite from here up */
 #define LN2_HIGH 0.693145751953125     /* n * LN2_HIGH is exact for every exponent n */
 #define LN2_LOW 1.42860682030941723212e-6

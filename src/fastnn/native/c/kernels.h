@@ -141,6 +141,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef LEADING_HALF
 #undef ROUND_MAGIC
 #undef EXP_LOWEST
+#undef EXP_NORMAL
 #undef EXP_HIGHEST
 #undef LN2_HIGH
 #undef LN2_LOW

@@ -109,7 +109,8 @@ INLINE vec FN(element_loss)(const fnn_loss kind, const int linked, const FN(loss
     }
     case FNN_LOG_COSH: {
         /* Both from exp(-2|e|) - 1; tanh |e| is -m / (2 + m). */
-        const vec e = p - t, size = FN(abs)(e), m = FN(expm1_below_zero)(-2 * size);
+        vec rest;
+        const vec e = p - t, size = FN(abs)(e), m = FN(expm1_below_zero)(-2 * size, &rest);
         *g = FN(with_sign)(-m / (2 + m), e);
         return size + FN(log1p)((REAL)0.5 * m);
     }

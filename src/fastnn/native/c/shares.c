@@ -381,7 +381,7 @@ static void activate_gradient(void *context, int64_t share, int64_t first, int64
 static void activate_with_slope(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const activation_args *a = context;
-    a->table->activate_with_slope(a->kind, count, from(a->table, a->x, first),
+    a->table->activate_with_slope(a->kind, a->options, count, from(a->table, a->x, first),
                                   into(a->table, a->y, first), into(a->table, a->slopes, first));
 }
 
@@ -402,9 +402,10 @@ void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
     share_elements(n, activate_gradient, &args);
 }
 
-void fnn_shared_activate_with_slope(const fnn_kernels *table, fnn_activation kind, int64_t n,
-                                    const void *x, void *y, void *slopes) {
-    activation_args args = {table, kind, .x = x, .y = y, .slopes = slopes};
+void fnn_shared_activate_with_slope(const fnn_kernels *table, fnn_activation kind,
+                                    const double *options, int64_t n, const void *x, void *y,
+                                    void *slopes) {
+    activation_args args = {table, kind, options, .x = x, .y = y, .slopes = slopes};
     share_elements(n, activate_with_slope, &args);
 }
 

@@ -71,8 +71,9 @@ void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const do
 void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
                                   const double *options, int64_t n, const void *gradient,
                                   const void *saved, void *out);
-void fnn_shared_activate_with_slope(const fnn_kernels *table, fnn_activation kind, int64_t n,
-                                    const void *x, void *y, void *slopes);
+void fnn_shared_activate_with_slope(const fnn_kernels *table, fnn_activation kind,
+                                    const double *options, int64_t n, const void *x, void *y,
+                                    void *slopes);
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                        int64_t x_row, const int64_t *order, void *out, int64_t out_row);
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,

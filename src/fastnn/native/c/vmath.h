@@ -62,11 +62,13 @@ INLINE vec FN(exp)(vec x) {
     return FN(scaled)(FN(splat)(1), FN(small_expm1)(r), n);
 }
 
-/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) for x <= 0; it is -1 from -2 * TANH_HIGHEST down. */
-INLINE vec FN(expm1_below_zero)(vec x) {
+/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) for x <= 0; and exp(x), 0 in place of subnormal numbers. */
+INLINE vec FN(expm1_below_zero)(vec x, vec *exp) {
     vec n;
-    const vec r = FN(reduce)(FN(at_least)(x, -2 * TANH_HIGHEST), &n), power = FN(power_of_two)(n);
-    return power * FN(small_expm1)(r) + (power - 1);
+    const vec s = FN(small_expm1)(FN(reduce)(FN(at_least)(x, EXP_NORMAL), &n));
+    const vec power = FN(power_of_two)(n);
+    *exp = FN(where)(~(x < FN(splat)(EXP_NORMAL)), power + power * s);
+    return power * s + (power - 1);
 }
 
 /* log(1 + f) + more for 1 + f from sqrt(1/2) to 2, by 2 atanh(s) with s = f / (2 + f). */
@@ -125,8 +127,8 @@ INLINE vec FN(sigmoid_from)(vec e, vec x) {
 }
 INLINE vec FN(sigmoid)(vec x) { return FN(sigmoid_from)(FN(exp)(-FN(abs)(x)), x); }
 
-/* The functions from here to gelu give their derivative as well, which has most of the work in common
- * with them; where nobody asks for it nothing is left of it. */
+/* The functions below that take a `slope` give their derivative as well, which has most of the work
+ * in common with them; where nobody asks for it nothing is left of it. */
 
 /* x sigmoid(x). Below zero the numerator is x exp(x): rounded once, as exp(x) alone may be
  * subnormal and x exp(x) normal, and with what the denominator lost by rounding. */
