@@ -22,6 +22,12 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) /* in GCC from version 12 on */
+#define HAS_SHUFFLE
+#endif
+#endif
+
 #define JOIN_(a, b, c) a##_##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
 #define FN(name) JOIN(name, REAL_SUFFIX, FASTNN_ISA)

@@ -180,11 +180,6 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
 
 /* Lane i of vector j becomes lane j of vector i: blocks that lie across the diagonal from each other
  * change places, first single lanes, then pairs, and so on. */
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define HAS_SHUFFLE
-#endif
-#endif
 #ifdef HAS_SHUFFLE
 #define LOWER(lane, d) ((lane) & (d) ? LANES + (lane) - (d) : (lane))
 #define UPPER(lane, d) ((lane) & (d) ? LANES + (lane) : (lane) + (d))
@@ -338,7 +333,6 @@ INLINE vec FN(max_each)(vec x[LANES]) {
 #undef OF_4
 #undef OF_8
 #undef OF_16
-#undef HAS_SHUFFLE
 
 /* Number of the first lane that is set, LANES if none is. */
 INLINE int64_t FN(first_set)(ivec condition) {
