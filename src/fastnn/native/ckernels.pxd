@@ -113,6 +113,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t x_row
         void *y
         int64_t y_row
+        void *factors
         double rate
         uint64_t seed, step
         int64_t first_row

@@ -715,7 +715,7 @@ cdef int _dropout(
         return 0
     d.rows, d.columns, d.first_row = x.shape[0], x.shape[1], 0
     d.x, d.x_row, d.y, d.y_row = &x[0, 0], x.shape[1], &y[0, 0], x.shape[1]
-    d.rate, d.seed, d.step = rate, seed, step
+    d.factors, d.rate, d.seed, d.step = NULL, rate, seed, step
     with nogil:
         shared_dropout(table, &d)
     return 0

@@ -44,7 +44,7 @@ cdef struct Op:
     char *kernel_gradient
     char *bias_gradient
     char *y                    # output
-    char *z                    # derivative of the activation, or what it is taken from: in or output
+    char *z                    # derivative of the op, or what it is taken from: in or output
     fnn_activation derivative  # whose derivative of z that is
     int64_t row                # row length of y and z
     bint gradient_fused        # the op above applies this op's derivative as it stores

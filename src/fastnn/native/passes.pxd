@@ -100,15 +100,14 @@ cdef class Pass:
         self, const Op *op, const Batch *batch, const char *x, int64_t x_row
     ) noexcept nogil
     cdef void _dropout(
-        self, const Op *op, const Batch *batch, const char *x, int64_t x_row, char *y,
-        uint64_t iteration
+        self, const Op *op, const Batch *batch, const char *x, int64_t x_row, uint64_t iteration
     ) noexcept nogil
     cdef int _take_loss(self, Batch *batch, char *gradient) except -1 nogil
     cdef int _take_custom_loss(self, Batch *batch, char *gradient) except -1 with gil
     cdef _batch_arrays(self, Batch *batch, int64_t outputs)
     cdef int _take_metrics(self, Batch *batch) except -1 nogil
     cdef int _update_python_metric(self, Batch *batch, int i) except -1 with gil
-    cdef int _backward(self, Batch *batch, uint64_t iteration) except -1 nogil
+    cdef int _backward(self, Batch *batch) except -1 nogil
     cdef int64_t _row_below(self, int i) noexcept nogil
     cdef void _backward_through_layer(
         self, Op *op, int i, const char *gradient, char *out
@@ -121,7 +120,7 @@ cdef class Pass:
     cdef void renew_statistics(self) noexcept nogil
     cdef int _backward_through_activation(
         self, Op *op, const Batch *batch, const char *x, int64_t x_row, char *gradient,
-        char *other, uint64_t iteration
+        char *other
     ) except -1 nogil
     cdef int _custom_backward(
         self, Op *op, int64_t rows, const char *x, int64_t x_row, const char *gradient, char *out,

@@ -2,9 +2,10 @@
 
 The weights change with every step, so they are read where they are, or packed panel by panel just
 before use where their rows are long. Products with few rows are summed up in two halves: of two
-threads each multiplies the rows of the kernel that it has updated. The gradient of an elementwise
-activation is applied as the product above it is stored. The input's gradient is worked out no
-further down than the lowest parameter that is trained.
+threads each multiplies the rows of the kernel that it has updated. Where a derivative comes at little
+cost with the value, it is what is kept for the way back, and so are the factors of dropout. The
+gradient of an op that goes element by element is applied as the product above it is stored. The
+input's gradient is worked out no further down than the lowest parameter that is trained.
 """
 
 cimport numpy as np
@@ -109,9 +110,11 @@ cdef class Pass:
             op = &self.ops.items[i]
             op.y = self._place(self.capacity * op.row)
             op.z, op.derivative = op.y, op.activation
-            if fnn_saves_slope(op.activation):
+            if op.kind == DROPOUT or fnn_saves_slope(op.activation):
                 op.derivative = FNN_EXPONENTIAL
-            if op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation):
+            if op.kind == DROPOUT or (
+                op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation)
+            ):
                 op.z = self._place(self.capacity * op.row)
             if op.kind == LAYER:
                 op.layer.room = self._place(self.ops.layer_room(op, self.capacity))
@@ -207,7 +210,7 @@ cdef class Pass:
             op = &self.ops.items[i]
             op.gradient_fused = (
                 self.ops.items[i + 1].kind == DENSE
-                and op.kind in (DENSE, ACTIVATION)
+                and op.kind in (DENSE, ACTIVATION, DROPOUT)
                 and op.activation < FNN_SOFTMAX
                 and not self.begins_branch(i + 1)
             )
@@ -271,7 +274,7 @@ cdef class Pass:
         self._forward(batch, training, iteration)
         self._take_loss(batch, self.gradients[0] if training else NULL)
         if training:
-            self._backward(batch, iteration)
+            self._backward(batch)
         # Python metrics may raise, so they come before anything is changed.
         self._take_metrics(batch)
         return 0
@@ -334,7 +337,7 @@ cdef class Pass:
             elif op.kind == USER:
                 self.ops.user_forward(op, rows, x, x_row, op.y, op.row, training)
             elif training:
-                self._dropout(op, batch, x, x_row, op.y, iteration)
+                self._dropout(op, batch, x, x_row, iteration)
             else:
                 self._copy_rows(rows, op.outputs, x, x_row, op.y, op.row)
             x, x_row = op.y, op.row
@@ -435,10 +438,10 @@ cdef class Pass:
         self.table.add_matrices(batch.rows, op.outputs, x, x_row, other, other_row, op.y, op.row)
 
     cdef void _dropout(self, const Op *op, const Batch *batch, const char *x, int64_t x_row,
-                       char *y, uint64_t iteration) noexcept nogil:
+                       uint64_t iteration) noexcept nogil:
         cdef fnn_dropout d
         d.rows, d.columns, d.first_row = batch.rows, op.outputs, batch.first
-        d.x, d.x_row, d.y, d.y_row = x, x_row, y, op.row
+        d.x, d.x_row, d.y, d.y_row, d.factors = x, x_row, op.y, op.row, op.z
         d.rate, d.seed, d.step = op.rate, op.seed, iteration
         shared_dropout(self.table, &d)
 
@@ -507,7 +510,7 @@ cdef class Pass:
 
     # Backward
 
-    cdef int _backward(self, Batch *batch, uint64_t iteration) except -1 nogil:
+    cdef int _backward(self, Batch *batch) except -1 nogil:
         """Gradients of all parameters from the one at the output, which is in gradients[0]."""
         cdef int i, turn = 0
         cdef int64_t x_row
@@ -521,7 +524,7 @@ cdef class Pass:
             if i > 0:
                 x, x_row = self.ops.items[i - 1].y, self.ops.items[i - 1].row
             self._backward_through_activation(op, batch, x, x_row, gradient,
-                                              self.gradients[1 - turn], iteration)
+                                              self.gradients[1 - turn])
             if op.kind == DENSE:
                 self._backward_to_parameters(op, batch, x, x_row, gradient)
                 if i > self.lowest:
@@ -601,17 +604,15 @@ cdef class Pass:
                 self.ops.items[i].steps.renew(&self.ops.items[i].layer)
 
     cdef int _backward_through_activation(self, Op *op, const Batch *batch, const char *x,
-                                          int64_t x_row, char *gradient, char *other,
-                                          uint64_t iteration) except -1 nogil:
-        """Turn the gradient at an op's output into that before its activation.
+                                          int64_t x_row, char *gradient,
+                                          char *other) except -1 nogil:
+        """Turn the gradient at an op's output into that before its activation, or its dropout.
 
         It is done in place, or into the `other` buffer where the activation changes the width.
         """
         cdef int64_t rows = batch.rows, below_row = padded_row(op.inputs, self.itemsize)
         cdef bint from_input = fnn_saves_input(op.activation)
-        if op.kind == DROPOUT:
-            self._dropout(op, batch, gradient, op.row, gradient, iteration)
-        elif op.kind == CUSTOM:
+        if op.kind == CUSTOM:
             self._custom_backward(op, rows, x, x_row, gradient,
                                   gradient if op.inputs == op.outputs else other, below_row)
         elif op.activation >= FNN_SOFTMAX:
@@ -619,7 +620,7 @@ cdef class Pass:
                 op.activation, rows, op.inputs, gradient, op.row,
                 x if from_input else op.y, x_row if from_input else op.row,
                 gradient if op.inputs == op.outputs else other, below_row)
-        elif op.activation != FNN_LINEAR and not op.gradient_fused:
+        elif op.derivative != FNN_LINEAR and not op.gradient_fused:
             shared_activate_gradient(self.table, op.derivative, op.options, rows * op.row,
                                      gradient, op.z, gradient)
         return 0

@@ -148,6 +148,7 @@ typedef struct {
     int64_t x_row;
     void *y;
     int64_t y_row;
+    void *factors; /* NULL, or where what x is multiplied by goes, in rows as long as those of y */
     double rate;
     uint64_t seed, step;
     int64_t first_row; /* number of the first row, for the generator */

@@ -1,7 +1,8 @@
 /* Noise of training: Gaussian noise, Gaussian dropout, alpha dropout.
  *
- * As with dropout, the noise is a function of seed, step, row and column: backward draws it again,
- * and it does not depend on threads. Rows are worked on in blocks of NOISE_COLUMNS. */
+ * As with dropout, the noise is a function of seed, step, row and column, so it does not depend on
+ * threads. What the input is multiplied by is kept for backward: to draw it again takes longer. Rows
+ * are worked on in blocks of NOISE_COLUMNS. */
 
 #define BLOCKS_OF(l, j) int64_t j = 0; j < (l)->inputs; j += NOISE_COLUMNS
 #define VECTORS_IN_BLOCK(l, j, p)                                                                \
@@ -84,16 +85,35 @@ static const fnn_layer_steps FN(gaussian_noise_steps) = {
     .input_gradient = FN(copy_gradients), .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS,
 };
 
+/* What row i of the input is multiplied by. */
+INLINE REAL *FN(factors_of)(const fnn_layer *l, int64_t i) { return (REAL *)l->room + i * l->inputs; }
+static int64_t FN(factors_of_row)(const fnn_layer *l) { return l->inputs; }
+
+static void FN(times_factors)(const fnn_layer *l) {
+    for (ROWS_OF(l, i)) {
+        const REAL *factors = FN(factors_of)(l, i), *g = FN(gradient_of)(l, i);
+        REAL *out = FN(input_gradient_of)(l, i);
+        for (VECTORS(l->inputs, j)) {
+            const int64_t left = l->inputs - j;
+            FN(store_columns)(out + j, FN(load_columns)(factors + j, left) *
+                                           FN(load_columns)(g + j, left), left);
+        }
+    }
+}
+
 /* Gaussian dropout: y = x (1 + sqrt(rate / (1 - rate)) n). Options: rate. */
 
-static void FN(times_factors)(const fnn_layer *l, int64_t i, const REAL *x, REAL *y) {
+static void FN(gaussian_dropout_row)(const fnn_layer *l, int64_t i) {
     const REAL deviation = (REAL)sqrt(l->options[0] / (1 - l->options[0]));
-    REAL n[NOISE_COLUMNS];
+    const REAL *x = FN(x_of)(l, i);
+    REAL *y = FN(y_of)(l, i), *factors = FN(factors_of)(l, i), n[NOISE_COLUMNS];
     for (BLOCKS_OF(l, j)) {
         FN(normals)(l, i, j, n);
         for (VECTORS_IN_BLOCK(l, j, p)) {
-            const vec v = FN(load_columns)(x + p, l->inputs - p);
-            FN(store_columns)(y + p, v * (1 + deviation * FN(load)(n + p - j)), l->inputs - p);
+            const int64_t left = l->inputs - p;
+            const vec factor = 1 + deviation * FN(load)(n + p - j);
+            FN(store_columns)(factors + p, factor, left);
+            FN(store_columns)(y + p, FN(load_columns)(x + p, left) * factor, left);
         }
     }
 }
@@ -103,18 +123,13 @@ static void FN(gaussian_dropout)(const fnn_layer *l) {
         FN(copy_rows)(l);
         return;
     }
-    for (ROWS_OF(l, i)) FN(times_factors)(l, i, FN(x_of)(l, i), FN(y_of)(l, i));
-}
-
-static void FN(gaussian_dropout_input_gradient)(const fnn_layer *l) {
-    for (ROWS_OF(l, i))
-        FN(times_factors)(l, i, FN(gradient_of)(l, i), FN(input_gradient_of)(l, i));
+    for (ROWS_OF(l, i)) FN(gaussian_dropout_row)(l, i);
 }
 
 static const fnn_layer_steps FN(gaussian_dropout_steps) = {
     .name = "gaussian_dropout", .options = "rate", .forward = FN(gaussian_dropout),
-    .input_gradient = FN(gaussian_dropout_input_gradient), .forward_by = FNN_BY_ROWS,
-    .input_by = FNN_BY_ROWS,
+    .input_gradient = FN(times_factors), .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS,
+    .room_of_row = FN(factors_of_row),
 };
 
 /* Alpha dropout: y = a x + b, where x is kept, else a d + b, with d the negative saturation of selu
@@ -122,21 +137,26 @@ static const fnn_layer_steps FN(gaussian_dropout_steps) = {
 
 #define SELU_SATURATION (-1.7580993408473766)
 
-static void FN(alpha_row)(const fnn_layer *l, int64_t i, const REAL *x, REAL *y, REAL dropped,
-                          REAL offset) {
+static void FN(alpha_dropout_row)(const fnn_layer *l, int64_t i) {
     const double rate = l->options[0];
     const REAL scale =
         (REAL)(1 / sqrt((1 - rate) * (1 + rate * SELU_SATURATION * SELU_SATURATION)));
+    const REAL offset = scale * (REAL)(-SELU_SATURATION * rate);
     const uint32_t threshold = FN(threshold)(rate);
+    const REAL *x = FN(x_of)(l, i);
+    REAL *y = FN(y_of)(l, i), *factors = FN(factors_of)(l, i);
     uint32_t words[NOISE_COLUMNS];
     INT kept[NOISE_COLUMNS];
     for (BLOCKS_OF(l, j)) {
         FN(random_words)(l->seed, l->step, l->first_row + i, j, words);
         FN(choose)(words, threshold, kept);
         for (VECTORS_IN_BLOCK(l, j, p)) {
-            const vec v = FN(select)(FN(load_lanes)(kept + p - j),
-                                     FN(load_columns)(x + p, l->inputs - p), FN(splat)(dropped));
-            FN(store_columns)(y + p, scale * v + scale * offset, l->inputs - p);
+            const int64_t left = l->inputs - p;
+            const ivec lanes = FN(load_lanes)(kept + p - j);
+            const vec v = FN(select)(lanes, FN(load_columns)(x + p, left),
+                                     FN(splat)((REAL)SELU_SATURATION));
+            FN(store_columns)(factors + p, FN(where)(lanes, FN(splat)(scale)), left);
+            FN(store_columns)(y + p, scale * v + offset, left);
         }
     }
 }
@@ -146,18 +166,11 @@ static void FN(alpha_dropout)(const fnn_layer *l) {
         FN(copy_rows)(l);
         return;
     }
-    const REAL offset = (REAL)(-SELU_SATURATION * l->options[0]);
-    for (ROWS_OF(l, i))
-        FN(alpha_row)(l, i, FN(x_of)(l, i), FN(y_of)(l, i), (REAL)SELU_SATURATION, offset);
-}
-
-static void FN(alpha_dropout_input_gradient)(const fnn_layer *l) {
-    for (ROWS_OF(l, i))
-        FN(alpha_row)(l, i, FN(gradient_of)(l, i), FN(input_gradient_of)(l, i), 0, 0);
+    for (ROWS_OF(l, i)) FN(alpha_dropout_row)(l, i);
 }
 
 static const fnn_layer_steps FN(alpha_dropout_steps) = {
     .name = "alpha_dropout", .options = "rate", .forward = FN(alpha_dropout),
-    .input_gradient = FN(alpha_dropout_input_gradient), .forward_by = FNN_BY_ROWS,
-    .input_by = FNN_BY_ROWS,
+    .input_gradient = FN(times_factors), .forward_by = FNN_BY_ROWS, .input_by = FNN_BY_ROWS,
+    .room_of_row = FN(factors_of_row),
 };

@@ -93,13 +93,17 @@ static void FN(dropout)(const fnn_dropout *d) {
     for (int64_t i = 0; i < d->rows; i++) {
         const REAL *x = (const REAL *)d->x + i * d->x_row;
         REAL *y = (REAL *)d->y + i * d->y_row;
+        REAL *factors = d->factors ? (REAL *)d->factors + i * d->y_row : NULL;
         for (int64_t j = 0; j < d->columns; j += NOISE_COLUMNS) {
             FN(random_words)(d->seed, d->step, d->first_row + i, j, words);
             FN(choose)(words, threshold, kept);
             for (int64_t p = j; p < d->columns && p < j + NOISE_COLUMNS; p += LANES) {
-                const vec v = FN(load_columns)(x + p, d->columns - p) * factor;
-                FN(store_columns)(y + p, FN(where)(FN(load_lanes)(kept + p - j), v),
-                                  d->columns - p);
+                const int64_t left = d->columns - p;
+                const ivec lanes = FN(load_lanes)(kept + p - j);
+                const vec v = FN(load_columns)(x + p, left) * factor;
+                FN(store_columns)(y + p, FN(where)(lanes, v), left);
+                if (factors)
+                    FN(store_columns)(factors + p, FN(where)(lanes, FN(splat)(factor)), left);
             }
         }
     }

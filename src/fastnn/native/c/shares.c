@@ -524,6 +524,7 @@ static void dropout(void *context, int64_t share, int64_t first, int64_t count) 
     d.first_row += first;
     d.x = from(args->table, d.x, first * d.x_row);
     d.y = into(args->table, d.y, first * d.y_row);
+    if (d.factors) d.factors = into(args->table, d.factors, first * d.y_row);
     args->table->dropout(&d);
 }
 
