@@ -42,7 +42,7 @@ INLINE void FN(normals)(const fnn_layer *l, int64_t i, int64_t j, REAL out[NOISE
     for (VECTORS(PAIRS, p)) {
         vec cosine, sine;
         FN(turn)(FN(load)(turns + p), &cosine, &sine);
-        const vec radius = FN(root)(-2 * FN(log)(FN(load)(uniform + p)));
+        const vec radius = FN(sqrt)(-2 * FN(log)(FN(load)(uniform + p)));
         FN(store)(first + p, radius * cosine);
         FN(store)(second + p, radius * sine);
     }

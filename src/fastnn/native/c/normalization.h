@@ -181,7 +181,7 @@ INLINE FN(line) FN(batch_norm_line)(const fnn_layer *l, int64_t j, int64_t n) {
         mean = FN(load_columns)(FN(weight)(l, 2) + j, n);
         variance = FN(load_columns)(FN(weight)(l, 3) + j, n);
     }
-    const vec r = 1 / FN(root)(variance + (REAL)l->options[1]);
+    const vec r = 1 / FN(sqrt)(variance + (REAL)l->options[1]);
     FN(store_columns)(FN(column_room)(l, 0) + j, mean, n);
     FN(store_columns)(FN(column_room)(l, 1) + j, variance, n);
     FN(store_columns)(FN(column_room)(l, 2) + j, r, n);
@@ -262,7 +262,7 @@ static const fnn_layer_steps FN(batch_normalization_steps) = {
 
 INLINE vec FN(given_factor)(const fnn_layer *l, int64_t j, int64_t n) {
     const vec variance = FN(load_columns)(FN(weight)(l, 1) + j, n);
-    return 1 / FN(at_least)(FN(root)(variance), (REAL)l->options[0]);
+    return 1 / FN(at_least)(FN(sqrt)(variance), (REAL)l->options[0]);
 }
 
 static void FN(normalization)(const fnn_layer *l) {

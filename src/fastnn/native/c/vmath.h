@@ -36,12 +36,6 @@ INLINE vec FN(polynomial)(const REAL *coefficients, const int count, vec x) {
     return last * x + other;
 }
 
-INLINE vec FN(root)(vec x) {
-    UNROLL
-    for (int64_t i = 0; i < LANES; i++) x[i] = REAL_SQRT(x[i]);
-    return x;
-}
-
 /* exp(r) - 1 - r for |r| <= ln(2) / 2. */
 INLINE vec FN(exp_beyond_line)(vec r) {
     static const REAL c[] = {EXP_POLYNOMIAL};
