@@ -13,6 +13,9 @@ from fastnn.native.ckernels cimport (
     fnn_layer_steps,
 )
 
+cdef enum:
+    CACHE_LINE = 64            # bytes
+
 cdef enum Kind:
     DENSE
     ACTIVATION
@@ -63,13 +66,6 @@ cdef inline int64_t round_up(int64_t n, int64_t unit) noexcept nogil:
     return (n + unit - 1) // unit * unit
 
 
-cdef inline int64_t padded_row(int64_t width, int64_t itemsize) noexcept nogil:
-    """Length of a workspace row: whole vectors, and not a multiple of 1 kB."""
-    cdef int64_t line = 64 // itemsize
-    cdef int64_t row = round_up(width, line)
-    return row + line if row * itemsize % 1024 == 0 else row
-
-
 cdef double call_flops() noexcept nogil
 cdef int heed_signals(double flops) except -1 nogil
 
@@ -91,6 +87,7 @@ cdef class Ops:
     cdef int64_t layer_room(self, Op *op, int64_t rows) noexcept
     cdef char *_keep(self, np.ndarray array) noexcept
     cdef int heed(self, double flops) except -1 nogil
+    cdef int64_t padded_row(self, int64_t width) noexcept nogil
     cdef int64_t stored(self, int64_t columns) noexcept nogil
     cdef int product(self, const fnn_gemm *whole) except -1 nogil
     cdef int dots(self, const fnn_dots *whole) except -1 nogil

@@ -157,7 +157,7 @@ cdef class Ops:
         elif isinstance(source, DenseOp):  # the activation of one
             op.inputs = source.kernel.shape[1]
         op.activation = FNN_LINEAR
-        op.row = padded_row(op.outputs, self.itemsize)
+        op.row = self.padded_row(op.outputs)
         if kind == CUSTOM:
             op.custom = len(self.customs)
             self.customs.append(activation)
@@ -209,6 +209,11 @@ cdef class Ops:
 
     cdef int heed(self, double flops) except -1 nogil:
         return 0 if self.quiet else heed_signals(flops)
+
+    cdef int64_t padded_row(self, int64_t width) noexcept nogil:
+        """Length of a workspace row: whole vectors, and not a multiple of 1 kB."""
+        cdef int64_t row = self.stored(width)
+        return row + CACHE_LINE // self.itemsize if row * self.itemsize % 1024 == 0 else row
 
     cdef int64_t stored(self, int64_t columns) noexcept nogil:
         """Columns to store of a product that goes to the workspace: whole vectors.

@@ -18,6 +18,7 @@ from fastnn.native.dispatch cimport room_for_panels
 from fastnn.native.ops cimport (
     ACTIVATION,
     ADD,
+    CACHE_LINE,
     CUSTOM,
     DENSE,
     DROPOUT,
@@ -27,7 +28,6 @@ from fastnn.native.ops cimport (
     Ops,
     address,
     call_flops,
-    padded_row,
     round_up,
 )
 from fastnn.native.team cimport *
@@ -41,8 +41,6 @@ from fastnn.native.kernels import LOSS_CODES, METRIC_CODES
 np.import_array()
 
 cdef enum:
-    CACHE_LINE = 64            # bytes
-
     # Rows of targets from which on the loss reads them where they are. It reads them once; copying
     # them into the order of the batch first is a pass more.
     LONG_TARGETS = 256         # bytes
@@ -97,7 +95,7 @@ cdef class Pass:
         return place
 
     cdef void _lay_out_batch(self) noexcept:
-        cdef int64_t widest = padded_row(self.inputs, self.itemsize)
+        cdef int64_t widest = self.ops.padded_row(self.inputs)
         cdef int64_t panels = 0
         cdef int i
         cdef Op *op
@@ -610,7 +608,7 @@ cdef class Pass:
 
         It is done in place, or into the `other` buffer where the activation changes the width.
         """
-        cdef int64_t rows = batch.rows, below_row = padded_row(op.inputs, self.itemsize)
+        cdef int64_t rows = batch.rows, below_row = self.ops.padded_row(op.inputs)
         cdef bint from_input = fnn_saves_input(op.activation)
         if op.kind == CUSTOM:
             self._custom_backward(op, rows, x, x_row, gradient,
