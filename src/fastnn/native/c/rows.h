@@ -40,19 +40,40 @@ static void FN(gather)(int64_t rows, int64_t columns, const void *x_, int64_t x_
 }
 
 /* Sums run in double, whatever the type, in eight interleaved parts. */
-static double FN(sum_of_squares)(int64_t n, const void *x_) {
-    const REAL *x = x_;
-    double part[8] = {0};
-    for (int64_t i = 0; i < n; i++) part[i % 8] += (double)x[i] * (double)x[i];
+#define PARTS 8
+#define DOUBLES ((int64_t)(VECTOR_BYTES / sizeof(double)))
+
+typedef double FN(doubles) __attribute__((vector_size(VECTOR_BYTES)));
+typedef int64_t FN(double_bits) __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL FN(reals_in_memory) __attribute__((
+    vector_size(VECTOR_BYTES / sizeof(double) * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+
+/* Add x^2 for power 2, |x| for power 1, of as many elements as there are parts. */
+INLINE void FN(add_powers)(const REAL *x, const int power, FN(doubles) parts[PARTS / DOUBLES]) {
+    UNROLL
+    for (int64_t i = 0; i < PARTS / DOUBLES; i++) {
+        const FN(doubles) v = __builtin_convertvector(
+            ((const FN(reals_in_memory) *)x)[i], FN(doubles));
+        parts[i] += power == 2 ? v * v : (FN(doubles))((FN(double_bits))v & INT64_MAX);
+    }
+}
+
+INLINE double FN(sum_of_powers)(int64_t n, const REAL *x, const int power) {
+    FN(doubles) parts[PARTS / DOUBLES] = {0};
+    REAL rest[PARTS] = {0};
+    int64_t i = 0;
+    for (; i + PARTS <= n; i += PARTS) FN(add_powers)(x + i, power, parts);
+    memcpy(rest, x + i, (size_t)(n - i) * sizeof(REAL));
+    FN(add_powers)(rest, power, parts);
+    double part[PARTS];
+    memcpy(part, parts, sizeof part);
     return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
 }
 
-static double FN(sum_of_magnitudes)(int64_t n, const void *x_) {
-    const REAL *x = x_;
-    double part[8] = {0};
-    for (int64_t i = 0; i < n; i++) part[i % 8] += fabs((double)x[i]);
-    return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
-}
+static double FN(sum_of_squares)(int64_t n, const void *x) { return FN(sum_of_powers)(n, x, 2); }
+static double FN(sum_of_magnitudes)(int64_t n, const void *x) { return FN(sum_of_powers)(n, x, 1); }
+#undef PARTS
+#undef DOUBLES
 
 static void FN(scale)(int64_t n, double factor, void *x_) {
     REAL *x = x_;

@@ -164,28 +164,33 @@ static void FN(nadam)(int64_t n, REAL *restrict p, const REAL *restrict g, REAL 
     }
 }
 
-/* x^power, by a square root where Ftrl has its usual power. */
-INLINE REAL FN(power)(REAL x, REAL power) {
-    return power == (REAL)0.5 ? REAL_SQRT(x) : REAL_POW(x, power);
-}
-
-/* learning_rate, learning_rate_power, l1_regularization_strength, l2_regularization_strength,
- * l2_shrinkage_regularization_strength, beta, weight_decay; slots: accumulator, linear. */
-static void FN(ftrl)(int64_t n, REAL *restrict p, const REAL *restrict g,
-                     REAL *restrict accumulator, REAL *restrict linear, const double *hyper) {
-    if (hyper[0] == 0) return; /* the formula divides by it */
+INLINE void FN(ftrl_steps)(const int square_root, int64_t n, REAL *restrict p,
+                           const REAL *restrict g, REAL *restrict accumulator,
+                           REAL *restrict linear, const double *hyper) {
     const REAL per_rate = (REAL)(1 / hyper[0]), power = (REAL)-hyper[1], l1 = (REAL)hyper[2];
     const REAL offset = (REAL)(2 * hyper[3] + hyper[5] / hyper[0]), shrink = (REAL)(2 * hyper[4]);
     const REAL keep = (REAL)(1 - hyper[0] * hyper[6]);
     for (int64_t i = 0; i < n; i++) {
-        const REAL w = p[i] * keep, sum = accumulator[i] + g[i] * g[i];
-        const REAL before = FN(power)(accumulator[i], power), now = FN(power)(sum, power);
-        const REAL z = linear[i] + (g[i] + shrink * w - (now - before) * per_rate * w);
+        const REAL w = p[i] * keep, before = accumulator[i], now = before + g[i] * g[i];
+        const REAL scale_before = square_root ? REAL_SQRT(before) : REAL_POW(before, power);
+        const REAL scale = square_root ? REAL_SQRT(now) : REAL_POW(now, power);
+        const REAL z = linear[i] + (g[i] + shrink * w - (scale - scale_before) * per_rate * w);
         const REAL bounded = z > l1 ? l1 : z < -l1 ? -l1 : z;
-        accumulator[i] = sum;
+        accumulator[i] = now;
         linear[i] = z;
-        p[i] = (bounded - z) / (now * per_rate + offset);
+        p[i] = (bounded - z) / (scale * per_rate + offset);
     }
+}
+
+/* learning_rate, learning_rate_power, l1_regularization_strength, l2_regularization_strength,
+ * l2_shrinkage_regularization_strength, beta, weight_decay; slots: accumulator, linear. */
+static void FN(ftrl)(int64_t n, REAL *p, const REAL *g, REAL *accumulator, REAL *linear,
+                     const double *hyper) {
+    if (hyper[0] == 0) return; /* the formula divides by it */
+    if (hyper[1] == -0.5)
+        FN(ftrl_steps)(1, n, p, g, accumulator, linear, hyper);
+    else
+        FN(ftrl_steps)(0, n, p, g, accumulator, linear, hyper);
 }
 
 /* learning_rate, beta_1, beta_2, weight_decay; slots: m. */
