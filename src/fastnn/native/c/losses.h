@@ -22,6 +22,9 @@ typedef struct {
     REAL weight_scale, weight_shift; /* class balancing: weight of a target t */
     REAL delta, quantile, power, alpha, gamma;
     REAL constant;        /* of the value */
+    /* For rows of one column that are worked on side by side, in place of a row's columns: */
+    const REAL *factors;  /* of the gradients, or NULL */
+    REAL *values;
 } FN(loss_row);
 
 /* y, but NaN where x is. */
@@ -158,21 +161,33 @@ INLINE vec FN(element_loss)(const fnn_loss kind, const int linked, const FN(loss
     return value;
 }
 
-INLINE REAL FN(columnwise_loss)(const fnn_loss kind, const int linked, const FN(loss_row) *r) {
-    const REAL parts = kind == FNN_KL_DIVERGENCE ? 1 : (REAL)r->columns;
-    const REAL factor = r->factor / parts;
-    vec sum = {0};
+INLINE REAL FN(columnwise_loss)(const fnn_loss kind, const int linked, const int side_by_side,
+                                const FN(loss_row) *r) {
+    const REAL parts = kind == FNN_KL_DIVERGENCE || side_by_side ? 1 : (REAL)r->columns;
+    vec sum = {0}, factor = FN(splat)(r->factor / parts);
     for (int64_t j = 0; j < r->columns; j += LANES) {
         const int64_t left = r->columns - j;
         const vec p = FN(load_columns)(r->p + j, left), t = FN(load_columns)(r->t + j, left);
         vec g;
         const vec value = FN(element_loss)(kind, linked, r, p, t, &g);
         sum += left >= LANES ? value : FN(keep_lanes)(left, value);
+        if (side_by_side) {
+            FN(store_columns)(r->values + j, value, left);
+            factor = FN(load_columns)(r->factors + j, left);
+        }
         if (r->g) FN(store_columns)(r->g + j, g * factor, left);
         if (linked && r->probabilities)
             FN(store_columns)(r->probabilities + j, FN(sigmoid)(p), left);
     }
     return FN(sum)(sum) / parts;
+}
+
+/* The kind is known to the compiler for the most frequent one only: a loop of its own for each of all
+ * would be 100 kB of code, and the others ask for it a vector at a time. */
+static __attribute__((noinline)) REAL FN(any_columnwise_loss)(fnn_loss kind, int linked,
+                                                              const FN(loss_row) *row) {
+    const FN(loss_row) r = *row; /* for all that the compiler knows, a store could change it */
+    return FN(columnwise_loss)(kind, linked, r.values != NULL, &r);
 }
 
 /* Minus the cosine of the angle between p and t. */
@@ -424,11 +439,9 @@ INLINE REAL FN(focal_from_probabilities)(const FN(loss_row) *r) {
     return FN(sum)(sum) * r->alpha;
 }
 
-/* The kind is known to the compiler for the most frequent ones only: a loop of its own for each of
- * all would be 100 kB of code, and the others ask it for a vector at a time. */
 INLINE REAL FN(row_value)(fnn_loss kind, int linked, const FN(loss_row) *r) {
     switch (kind) {
-    case FNN_MEAN_SQUARED_ERROR: return FN(columnwise_loss)(FNN_MEAN_SQUARED_ERROR, 0, r);
+    case FNN_MEAN_SQUARED_ERROR: return FN(columnwise_loss)(FNN_MEAN_SQUARED_ERROR, 0, 0, r);
     case FNN_COSINE_SIMILARITY: return FN(cosine_similarity)(r);
     case FNN_GAUSSIAN_NLL: return FN(gaussian_nll)(r);
     case FNN_CATEGORICAL_HINGE: return FN(categorical_hinge)(r);
@@ -436,7 +449,7 @@ INLINE REAL FN(row_value)(fnn_loss kind, int linked, const FN(loss_row) *r) {
         return linked ? FN(focal_from_logits)(r) : FN(focal_from_probabilities)(r);
     case FNN_CATEGORICAL_CROSSENTROPY:
     case FNN_SPARSE_CATEGORICAL_CROSSENTROPY: return FN(categorical_from_probabilities)(r);
-    default: return FN(columnwise_loss)(kind, linked, r);
+    default: return FN(any_columnwise_loss)(kind, linked, r);
     }
 }
 
@@ -506,6 +519,36 @@ INLINE void FN(logit_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t
     FN(store)(values, FN(load)(rows.weight) * FN(log)(FN(load)(rows.total)) - FN(load)(rows.inner));
 }
 
+/* Every row's first element. */
+INLINE void FN(store_column)(void *out, int64_t row, int64_t first, int64_t count, const REAL *x) {
+    for (int64_t i = 0; i < count; i++) ((REAL *)out)[(first + i) * row] = x[i];
+}
+
+/* `values` of rows of one column, as in regression and in decisions between two. */
+static void FN(column_values)(const fnn_loss_args *args, int linked, FN(loss_row) *r, int64_t first,
+                              int64_t count, REAL *values) {
+    REAL p[LANES], t[LANES], factors[LANES], gradients[LANES], probabilities[LANES];
+    for (int64_t i = 0; i < count; i++) {
+        FN(point_to_row)(args, first + i, r);
+        p[i] = *r->p;
+        t[i] = *r->t;
+        factors[i] = r->factor;
+    }
+    FN(loss_row) column = *r;
+    column.p = p;
+    column.t = t;
+    column.columns = count;
+    column.factors = factors;
+    column.values = values;
+    column.g = args->gradient ? gradients : NULL;
+    column.probabilities = args->probabilities ? probabilities : NULL;
+    FN(any_columnwise_loss)(args->kind, linked, &column);
+    if (args->gradient)
+        FN(store_column)(args->gradient, args->gradient_row, first, count, gradients);
+    if (linked && args->probabilities)
+        FN(store_column)(args->probabilities, args->probabilities_row, first, count, probabilities);
+}
+
 /* `values` of the `count` rows from `first` on. */
 INLINE void FN(block_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t first,
                              int64_t count, REAL *values) {
@@ -515,9 +558,14 @@ INLINE void FN(block_values)(const fnn_loss_args *args, FN(loss_row) *r, int64_t
         FN(logit_values)(args, r, first, count, values);
         return;
     }
+    const int linked = options->from_logits || options->log_link;
+    if (r->columns == 1 && args->kind <= FNN_BINARY_FOCAL_CROSSENTROPY) {
+        FN(column_values)(args, linked, r, first, count, values);
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
         FN(point_to_row)(args, first + i, r);
-        values[i] = FN(row_value)(args->kind, options->from_logits || options->log_link, r);
+        values[i] = FN(row_value)(args->kind, linked, r);
     }
 }
 
