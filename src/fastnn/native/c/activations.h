@@ -92,7 +92,7 @@ INLINE vec FN(one_where)(ivec condition) { return FN(where)(condition, FN(splat)
 
 /* `kind` is a constant where these are inlined. */
 
-/* The functions whose `fnn_saves_slope` is 1. */
+/* The functions whose `fnn_saves_slope` is 1; any other kind as if it were linear. */
 INLINE vec FN(with_slope)(const fnn_activation kind, FN(options) options, vec x, vec *slope) {
     switch (kind) {
     case FNN_ELU: return FN(exp_below_zero)(x, 1, options.first, slope);
@@ -102,24 +102,17 @@ INLINE vec FN(with_slope)(const fnn_activation kind, FN(options) options, vec x,
     case FNN_GELU: return FN(gelu)(x, slope);
     case FNN_MISH: return FN(mish)(x, slope);
     case FNN_SOFTPLUS: return FN(softplus)(x, slope);
-    default: return x;
+    default: *slope = FN(splat)(1); return x;
     }
 }
 
 INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x) {
-    vec slope = {0};
+    vec slope;
     switch (kind) {
     case FNN_RELU: return FN(relu)(x);
     case FNN_LEAKY_RELU: return FN(select)(x > (vec){0}, x, options.first * x);
     case FNN_SIGMOID: return FN(sigmoid)(x);
     case FNN_TANH: return FN(tanh)(x);
-    case FNN_ELU:
-    case FNN_SELU:
-    case FNN_CELU:
-    case FNN_SILU:
-    case FNN_GELU:
-    case FNN_MISH:
-    case FNN_SOFTPLUS: return FN(with_slope)(kind, options, x, &slope);
     case FNN_SOFTSIGN: x = FN(finite)(x); return x / (1 + FN(abs)(x));
     case FNN_HARD_SIGMOID: return FN(hard_sigmoid)(x);
     case FNN_EXPONENTIAL: return FN(exp)(x);
@@ -139,26 +132,19 @@ INLINE vec FN(activation)(const fnn_activation kind, FN(options) options, vec x)
         return FN(select)(x <= FN(splat)(options.first), FN(splat)(options.second), x);
     case FNN_SPARSE_PLUS: return FN(sparse_plus)(x);
     case FNN_SPARSE_SIGMOID: return FN(sparse_sigmoid)(x);
-    default: return x;
+    default: return FN(with_slope)(kind, options, x, &slope);
     }
 }
 
 /* The derivative, from the input or the output, whichever `fnn_saves_input` says. */
 INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec saved) {
     const vec zero = {0}, one = FN(splat)(1);
-    vec slope = zero;
+    vec slope;
     switch (kind) {
     case FNN_RELU: return FN(one_where)(saved > zero);
     case FNN_LEAKY_RELU: return FN(select)(saved > zero, one, FN(splat)(options.first));
     case FNN_SIGMOID: return saved * (1 - saved);
     case FNN_TANH: return 1 - saved * saved;
-    case FNN_ELU:
-    case FNN_SELU:
-    case FNN_CELU:
-    case FNN_SILU:
-    case FNN_GELU:
-    case FNN_MISH:
-    case FNN_SOFTPLUS: FN(with_slope)(kind, options, saved, &slope); return slope;
     case FNN_SOFTSIGN: {
         const vec d = 1 / (1 + FN(abs)(saved));
         return d * d;
@@ -192,7 +178,7 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
     case FNN_SPARSE_PLUS: return FN(sparse_sigmoid)(saved);
     case FNN_SPARSE_SIGMOID:
         return FN(where)(FN(abs)(saved) < one, FN(splat)((REAL)0.5));
-    default: return one;
+    default: FN(with_slope)(kind, options, saved, &slope); return slope;
     }
 }
 
