@@ -5,7 +5,8 @@
  * (units x units), bias.
  *
  * Room, for each row: the states, what the activation was taken of, and its gradients, `stride`
- * elements for each step. Besides: packed panels of both matrices. Gradients go back through all
+ * elements for each step; and the gradients of a step once more, packed. Besides: packed panels of
+ * both matrices. Gradients go back through all
  * steps: P. J. Werbos, "Backpropagation through time: what it does and how to do it" (1990). */
 
 typedef struct {
@@ -13,18 +14,31 @@ typedef struct {
     fnn_activation activation;
     const double *options; /* of the activation */
     int sequences, saves_input;
-    REAL *h, *z, *dz, *panels, *recurrent_panels;
+    REAL *h, *z, *dz, *step_panels, *panels, *recurrent_panels;
 } FN(rnn);
 
 static int64_t FN(rnn_units)(const fnn_layer *l) {
     return l->options[1] != 0 ? l->outputs / (int64_t)l->options[0] : l->outputs;
 }
 
-static int64_t FN(rnn_row)(const fnn_layer *l) {
-    return (int64_t)l->options[0] * ((FN(rnn_units)(l) + LANES - 1) / LANES * LANES);
+static int64_t FN(rnn_stride)(const fnn_layer *l) {
+    return (FN(rnn_units)(l) + LANES - 1) / LANES * LANES;
 }
 
-static int64_t FN(rnn_room_of_row)(const fnn_layer *l) { return 3 * FN(rnn_row)(l); }
+/* Products go from row to row at one step: rows must not be multiples of 1 kB apart, which fall on the
+ * same few lines of the cache. */
+static int64_t FN(rnn_row)(const fnn_layer *l) {
+    const int64_t row = (int64_t)l->options[0] * FN(rnn_stride)(l);
+    return row * (int64_t)sizeof(REAL) % 1024 ? row : row + PANEL_WIDTH;
+}
+
+static int64_t FN(rnn_panels_of_row)(const fnn_layer *l) {
+    return (FN(rnn_units)(l) + PANEL_WIDTH - 1) / PANEL_WIDTH * PANEL_WIDTH;
+}
+
+static int64_t FN(rnn_room_of_row)(const fnn_layer *l) {
+    return 3 * FN(rnn_row)(l) + FN(rnn_panels_of_row)(l);
+}
 
 /* Panels of a matrix and of its transpose are not wanted at once. */
 INLINE int64_t FN(panels_size)(int64_t rows, int64_t columns) {
@@ -44,7 +58,7 @@ static FN(rnn) FN(rnn_of)(const fnn_layer *l) {
     r.features = l->inputs / r.steps;
     r.units = FN(rnn_units)(l);
     r.row = FN(rnn_row)(l);
-    r.stride = r.row / r.steps;
+    r.stride = FN(rnn_stride)(l);
     r.sequences = l->options[1] != 0;
     r.activation = (fnn_activation)(int)l->options[2];
     r.options = l->options + 3;
@@ -52,7 +66,8 @@ static FN(rnn) FN(rnn_of)(const fnn_layer *l) {
     r.h = l->room;
     r.z = r.saves_input ? r.h + l->rows * r.row : r.h;
     r.dz = r.h + 2 * l->rows * r.row;
-    r.panels = r.h + 3 * l->rows * r.row;
+    r.step_panels = r.h + 3 * l->rows * r.row;
+    r.panels = r.step_panels + l->rows * FN(rnn_panels_of_row)(l);
     r.recurrent_panels = r.panels + FN(panels_size)(r.features, r.units);
     return r;
 }
@@ -128,14 +143,20 @@ static void FN(back_through_time)(const fnn_layer *l, const FN(rnn) *r) {
     }
 }
 
-/* Transposed A times the gradients at one step, added to those of the steps before. */
+/* Transposed A times the gradients at step t, added to those of the steps before. */
 static void FN(weight_step)(const fnn_layer *l, const FN(rnn) *r, const REAL *a, int64_t a_col,
                             int64_t m, int64_t t, REAL *out, int add) {
-    const fnn_gemm g = {.m = m, .n = r->units, .k = l->rows, .a = a, .a_row = 1, .a_col = a_col,
-                        .b = r->dz + t * r->stride, .b_row = r->row, .b_panel = PANEL_WIDTH,
-                        .c = out, .c_row = r->units, .epilogue = FNN_STORE, .whole_m = m,
-                        .add = add};
-    if (out) FN(gemm)(&g);
+    fnn_gemm g = {.m = m, .n = r->units, .k = l->rows, .a = a, .a_row = 1, .a_col = a_col,
+                  .b = r->dz + t * r->stride, .b_row = r->row, .b_panel = PANEL_WIDTH,
+                  .c = out, .c_row = r->units, .epilogue = FNN_STORE, .whole_m = m, .add = add};
+    if (!out) return;
+    if (FN(packing_pays)(m, r->units, r->row)) {
+        FN(pack)(l->rows, r->units, g.b, r->row, 1, r->step_panels);
+        g.b = r->step_panels;
+        g.b_row = PANEL_WIDTH;
+        g.b_panel = l->rows * PANEL_WIDTH;
+    }
+    FN(gemm)(&g);
 }
 
 static void FN(simple_rnn_weights)(const fnn_layer *l) {
