@@ -50,7 +50,7 @@ cdef struct Op:
     char *z                    # derivative of the op, or what it is taken from: in or output
     fnn_activation derivative  # whose derivative of z that is
     int64_t row                # row length of y and z
-    bint gradient_fused        # the op above applies this op's derivative as it stores
+    bint gradient_fused        # the product above applies this op's derivative
     bint deferrable            # the gradient of the kernel may wait for the update,
     fnn_gemm product           # and is this product then
     int weights                # LAYER: how many it has

@@ -2,7 +2,7 @@
 
 A program is lowered once more, to an array of C structs (`Op`) that hold everything the loops
 need: pointers to parameters, gradients and workspace, sizes, codes. An op that ends in an
-elementwise activation applies it in the product's store; one that looks at whole rows or is
+elementwise activation lets the product apply it; one that looks at whole rows or is
 written in Python becomes an op of its own. A branch is no op: what closes it knows where it began.
 Rows of the workspace are padded to whole vectors, and off
 multiples of 1 kB, where rows would fight for the same few lines of the cache.

@@ -4,8 +4,9 @@ The weights change with every step, so they are read where they are, or packed p
 before use where their rows are long. Products with few rows are summed up in two halves: of two
 threads each multiplies the rows of the kernel that it has updated. Where a derivative comes at little
 cost with the value, it is what is kept for the way back, and so are the factors of dropout. The
-gradient of an op that goes element by element is applied as the product above it is stored. The
-input's gradient is worked out no further down than the lowest parameter that is trained.
+gradient of an op that goes element by element is applied by the product above it, while what that
+has worked out is in the cache. The input's gradient is worked out no further down than the lowest
+parameter that is trained.
 """
 
 cimport numpy as np
@@ -378,14 +379,14 @@ cdef class Pass:
         cdef Op *op = &self.ops.items[i]
         cdef fnn_gemm g
         cdef int64_t rows = batch.rows
-        cdef bint keep_input = training and op.z != op.y
+        cdef bint saving = training and op.z != op.y
         g.m, g.n, g.k = rows, self.ops.stored(op.outputs), op.inputs
         g.whole_m, g.add = rows, 0
         g.a, g.a_row, g.a_col = x, x_row, 1
-        g.c, g.c_row = op.z if keep_input else op.y, op.row
+        g.c, g.c_row = op.z if saving else op.y, op.row
         g.bias, g.saved = op.bias, NULL
         g.activation, g.options = op.activation, op.options
-        g.epilogue = FNN_STORE if keep_input else FNN_STORE_ACTIVATION
+        g.epilogue = FNN_STORE if saving else FNN_STORE_ACTIVATION
         if self._in_halves(i, rows):
             self._product_in_halves(&g, op, batch, batch.x_order if i == 0 else NULL)
         elif self.table.packing_pays(rows, op.outputs, op.outputs):
@@ -394,7 +395,7 @@ cdef class Pass:
             # Reads past the end of a row stay within the parameters' buffer.
             g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
             self.ops.product(&g)
-        if keep_input:
+        if saving:
             self._activate_and_save(op, rows, op.z, op.row)
         return 0
 

@@ -382,8 +382,8 @@ static inline int fnn_saves_input(fnn_activation kind) {
     }
 }
 
-/* Whether the derivative comes with the function, at little cost. Training saves that then, and goes
- * back as through an exponential, whose derivative is what is saved. */
+/* Whether the derivative comes with the function, at little cost; they are among those above. Training
+ * saves that then, and goes back as through an exponential, whose derivative is what is saved. */
 static inline int fnn_saves_slope(fnn_activation kind) {
     switch (kind) {
     case FNN_ELU:

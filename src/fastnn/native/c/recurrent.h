@@ -6,8 +6,8 @@
  *
  * Room, for each row: the states, what the activation was taken of, and its gradients, `stride`
  * elements for each step; and the gradients of a step once more, packed. Besides: packed panels of
- * both matrices. Gradients go back through all
- * steps: P. J. Werbos, "Backpropagation through time: what it does and how to do it" (1990). */
+ * both matrices. Gradients go back through all steps: P. J. Werbos, "Backpropagation through time:
+ * what it does and how to do it" (1990). */
 
 typedef struct {
     int64_t steps, features, units, stride, row; /* row: of the room, all steps of one sample */
@@ -143,19 +143,29 @@ static void FN(back_through_time)(const fnn_layer *l, const FN(rnn) *r) {
     }
 }
 
-/* Transposed A times the gradients at step t, added to those of the steps before. */
-static void FN(weight_step)(const fnn_layer *l, const FN(rnn) *r, const REAL *a, int64_t a_col,
-                            int64_t m, int64_t t, REAL *out, int add) {
-    fnn_gemm g = {.m = m, .n = r->units, .k = l->rows, .a = a, .a_row = 1, .a_col = a_col,
-                  .b = r->dz + t * r->stride, .b_row = r->row, .b_panel = PANEL_WIDTH,
-                  .c = out, .c_row = r->units, .epilogue = FNN_STORE, .whole_m = m, .add = add};
-    if (!out) return;
-    if (FN(packing_pays)(m, r->units, r->row)) {
+/* A product with the gradients at step t, which are packed where that pays. */
+static fnn_gemm FN(gradient_product)(const fnn_layer *l, const FN(rnn) *r, int64_t t) {
+    fnn_gemm g = {.n = r->units, .k = l->rows, .b = r->dz + t * r->stride, .b_row = r->row,
+                  .b_panel = PANEL_WIDTH, .c_row = r->units, .epilogue = FNN_STORE};
+    if (FN(packing_pays)(r->units, r->units, r->row)) {
         FN(pack)(l->rows, r->units, g.b, r->row, 1, r->step_panels);
         g.b = r->step_panels;
         g.b_row = PANEL_WIDTH;
         g.b_panel = l->rows * PANEL_WIDTH;
     }
+    return g;
+}
+
+/* Transposed A times them, added to the products of the steps before. */
+static void FN(weight_step)(fnn_gemm g, const REAL *a, int64_t a_col, int64_t m, REAL *out,
+                            int add) {
+    if (!out) return;
+    g.m = g.whole_m = m;
+    g.a = a;
+    g.a_row = 1;
+    g.a_col = a_col;
+    g.c = out;
+    g.add = add;
     FN(gemm)(&g);
 }
 
@@ -167,10 +177,11 @@ static void FN(simple_rnn_weights)(const fnn_layer *l) {
     if (recurrent && r.steps == 1 && !l->add)
         memset(recurrent, 0, (size_t)(r.units * r.units) * sizeof(REAL));
     for (int64_t t = 0; t < r.steps; t++) {
-        FN(weight_step)(l, &r, (const REAL *)l->x + t * r.features, l->x_row, r.features, t,
-                        kernel, l->add || t > 0);
+        const fnn_gemm g = FN(gradient_product)(l, &r, t);
+        FN(weight_step)(g, (const REAL *)l->x + t * r.features, l->x_row, r.features, kernel,
+                        l->add || t > 0);
         if (t > 0)
-            FN(weight_step)(l, &r, r.h + (t - 1) * r.stride, r.row, r.units, t, recurrent,
+            FN(weight_step)(g, r.h + (t - 1) * r.stride, r.row, r.units, recurrent,
                             l->add || t > 1);
         if (bias)
             FN(column_sums)(l->rows, r.units, r.dz + t * r.stride, r.row, bias, l->add || t > 0);
