@@ -199,6 +199,23 @@ def test_training_with_activations_of_their_own(isa, dtype, name, ordered):
 
 
 @pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("name", ["tanh", "gelu", "leaky_relu"])
+@pytest.mark.parametrize("width", [128, 256])
+def test_activations_of_rows_that_lie_apart(isa, dtype, name, width):
+    """Rows of a multiple of 1 kB have a gap behind them."""
+    data = make_data(np.random.default_rng(5), 53, 6, 4, dtype, "real")
+    assert_same_training(
+        dtype,
+        lambda: make_program((6, width, width, 4), dtype, (name, name, "tanh")),
+        data,
+        losses.get("mean_squared_error"),
+        None,
+        optimizers.SGD(0.01),
+        32,
+    )
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
 @pytest.mark.parametrize("name", OF_ONE_WIDTH)
 def test_evaluation_has_the_bits_of_training(isa, dtype, name):
     """Training saves derivatives on its way, evaluation does not."""

@@ -125,6 +125,14 @@ def test_forward(isa, dtype, width, name):
 
 
 @pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("units", [256, 300])
+def test_training_of_a_wide_recurrent_layer(isa, dtype, units):
+    """Gradients of a step are packed then; 256 units make steps of a multiple of 1 kB."""
+    native, reference = models(lambda n: [Reshape((4, 130)), SimpleRNN(units)], 4 * 130, dtype)
+    assert_same_training(native, reference, *data(20, 4 * 130, dtype), TRAINED[dtype])
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
 @pytest.mark.parametrize("width", [1, 3, 18])
 @pytest.mark.parametrize("name", STACKS)
 def test_training_as_the_first_layer(isa, dtype, width, name):
