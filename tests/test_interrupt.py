@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn import Sequential, utils
+from fastnn._training import Loop
 from fastnn.layers import Dense
 
 
@@ -62,6 +63,24 @@ def test_ctrl_c_leaves_the_last_finished_step(engine, rows, batch_size):
     for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     model.fit(x[:64], y[:64], verbose=0)  # and it can go on
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_an_epoch_whose_last_step_was_finished_has_ended(engine, monkeypatch):
+    """Ctrl-C is heard only after a step that it came too late for."""
+    run = Loop._train_by_time
+
+    def run_and_interrupt(*args):
+        run(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "_train_by_time", run_and_interrupt)
+    model = make_model(engine)
+    x, y = np.ones((40_000, 300), np.float32), np.zeros(40_000, int)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=20_000, epochs=3, verbose=0)
+    assert model.history.epoch == [0]
+    assert len(model.history.history["loss"]) == 1
 
 
 def test_ctrl_c_during_predict():

@@ -377,7 +377,13 @@ class Loop(Record):
         order = _random_order(len(data)) if plan.shuffle else None
         self._reset()
         run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
-        run(optimizer, data, order, plan.batch_size)
+        try:
+            run(optimizer, data, order, plan.batch_size)
+        except KeyboardInterrupt:
+            # It may have come too late for the last step: then the epoch has ended.
+            if validation is None and self.trainer.rows == len(data):
+                self.callbacks.on_epoch_end(epoch, self.logs())
+            raise
         logs = self.logs()
         if validation is not None:
             values = self.evaluate(validation, plan.batch_size)
