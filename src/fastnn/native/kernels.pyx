@@ -354,19 +354,11 @@ cdef void _plan_panels(const fnn_kernels *table, const fnn_gemm *g, fnn_unpacked
     b.room = room_for_panels(table, g.m, g.k, (g.n + b.shares - 1) // b.shares)
 
 
-cdef bint _pays_to_put_rows_apart(
-    const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b
-) noexcept:
-    """Whether copying A once serves all lots of panels, each too narrow for a copy of its own."""
-    if not table.rows_go_apart(g) or g.m * g.k * table.itemsize > APART_BYTES:
-        return False
-    cdef fnn_gemm lot = g[0]
-    lot.n = b.room // g.k
-    return not table.rows_go_apart(&lot)
-
-
 cdef char[::1] _put_rows_apart(const fnn_kernels *table, fnn_gemm *g):
-    """Copy A to where its rows do not collide in the caches, and return the room of the copy."""
+    """Copy A to where its rows do not collide in the caches, and return the room of the copy.
+
+    One copy serves all lots of panels.
+    """
     cdef int64_t row = (g.k + table.vector_width) * table.itemsize, i
     cdef char[::1] room = _lines(g.m * row)
     for i in range(g.m):
@@ -437,7 +429,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     else:
         packed = _lines(rest.shares * rest.room * itemsize)
         rest.panels = &packed[0]
-    if _pays_to_put_rows_apart(table, &part, &rest):
+    if table.rows_go_apart(&part) and part.m * part.k * itemsize <= APART_BYTES:
         apart = _put_rows_apart(table, &part)
     part.c = <char *>g.c + direct * itemsize
     if g.bias != NULL:

@@ -280,6 +280,11 @@ typedef struct {
     int (*packing_pays)(int64_t m, int64_t n, int64_t b_row);
     /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
+    /* A product with whole panels of a B that lies in rows, each of which is packed, in room for one
+     * of them, while it is first gone through; and whether that beats packing beforehand. NULL where
+     * it never does. */
+    void (*packing_gemm)(const fnn_gemm *g, void *packed);
+    int (*packs_in_passing)(const fnn_gemm *g);
     /* Copy `count` of the k steps, from step `first` on, of an A of m rows, which is a transpose: its
      * steps are a_col apart. A whole copy has m * k elements, tile after tile. */
     void (*copy_in_tiles)(int64_t m, int64_t k, int64_t first, int64_t count, const void *a,

@@ -45,6 +45,10 @@ const fnn_kernels FN(fnn_kernels) = {
     .rows_go_apart = FN(rows_go_apart),
     .packing_pays = FN(packing_pays),
     .pack = FN(pack),
+#if VECTOR_BYTES < 64
+    .packing_gemm = FN(packing_gemm),
+    .packs_in_passing = FN(packs_in_passing),
+#endif
     .copy_in_tiles = FN(copy_in_tiles),
     .gemm_of_tiles = FN(gemm_of_tiles),
     .dots = FN(dots),

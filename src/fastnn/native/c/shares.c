@@ -128,23 +128,48 @@ typedef struct {
     void (*product)(const fnn_gemm *);
 } packing_args;
 
+/* The whole product, but for B, in some of its columns. */
+static fnn_gemm in_columns(const packing_args *args, int64_t first, int64_t count) {
+    fnn_gemm g = *args->whole;
+    g.n = count;
+    g.c = into(args->table, g.c, first);
+    g.bias = from(args->table, g.bias, first);
+    g.saved = from(args->table, g.saved, first);
+    return g;
+}
+
+/* Work out as many columns as are whole panels of B, packing these in passing, and return how many
+ * that were: none where it does not pay. */
+static int64_t pack_in_passing(const packing_args *args, void *panel, int64_t first, int64_t count) {
+    const fnn_kernels *t = args->table;
+    const fnn_unpacked *b = args->b;
+    if (!t->packing_gemm || args->product != t->gemm || b->b_col != 1 ||
+        !t->packs_in_passing(args->whole))
+        return 0;
+    const int64_t whole = at_most(count, b->columns - first) / t->panel_width * t->panel_width;
+    fnn_gemm g = in_columns(args, first, whole);
+    g.b = from(t, b->b, first);
+    g.b_row = b->b_row;
+    g.b_panel = t->panel_width;
+    t->packing_gemm(&g, panel);
+    return whole;
+}
+
 static void packing_columns(void *context, int64_t share, int64_t first, int64_t count) {
     const packing_args *args = context;
     const fnn_kernels *t = args->table;
     const fnn_unpacked *b = args->b;
     const int64_t panel = args->whole->k * t->panel_width;
     const int64_t group = panel > 0 ? b->room / panel * t->panel_width : count;
-    fnn_gemm g = *args->whole;
-    g.b = into(t, b->panels, share * b->room);
-    g.b_row = t->panel_width;
-    g.b_panel = panel;
-    for (int64_t column = first; column < first + count; column += group) {
-        g.n = at_most(group, first + count - column);
+    void *panels = into(t, b->panels, share * b->room);
+    int64_t column = first + pack_in_passing(args, panels, first, count);
+    for (; column < first + count; column += group) {
+        fnn_gemm g = in_columns(args, column, at_most(group, first + count - column));
         t->pack(g.k, at_most(g.n, b->columns - column), from(t, b->b, column * b->b_col), b->b_row,
-                b->b_col, (void *)g.b);
-        g.c = into(t, args->whole->c, column);
-        g.bias = from(t, args->whole->bias, column);
-        g.saved = from(t, args->whole->saved, column);
+                b->b_col, panels);
+        g.b = panels;
+        g.b_row = t->panel_width;
+        g.b_panel = panel;
         args->product(&g);
     }
 }
