@@ -520,7 +520,7 @@ cdef int _dense_backward(
         g.a_col = x.strides[0] // sizeof(real)
         b = _operand(&dz[0, 0], units, 1, n, units)
         g.c, g.c_row = &grad_kernel[0, 0], units
-        if g.a_row == 1 and tiles_pay(inputs, units, n):
+        if g.a_row == 1 and tiles_pay_beside_lots(table, &g):
             _product_of_tiles(table, &g, b)
         else:
             _product(table, &g, b)

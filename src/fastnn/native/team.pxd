@@ -49,6 +49,7 @@ cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil
 cdef void shared_halves(const fnn_kernels *table, const fnn_halves *h) noexcept nogil
 cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil
+cdef bint tiles_pay_beside_lots(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
 cdef int64_t steps_in_tiles(const fnn_kernels *table, int64_t k) noexcept nogil
 cdef void shared_gemm_of_tiles(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil

@@ -55,6 +55,7 @@ cdef extern from "c/shares.h" nogil:
     void fnn_shared_packing_gemm(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
     void fnn_shared_halves(const fnn_kernels *, const fnn_halves *)
     bint fnn_tiles_pay(int64_t, int64_t, int64_t)
+    bint fnn_tiles_pay_beside_lots(const fnn_kernels *, const fnn_gemm *)
     int64_t fnn_steps_in_tiles(const fnn_kernels *, int64_t)
     void fnn_shared_gemm_of_tiles(const fnn_kernels *, const fnn_gemm *, const fnn_unpacked *)
     void fnn_shared_copy_in_tiles(
@@ -323,6 +324,10 @@ cdef void shared_halves(const fnn_kernels *table, const fnn_halves *h) noexcept 
 
 cdef bint tiles_pay(int64_t m, int64_t n, int64_t k) noexcept nogil:
     return fnn_tiles_pay(m, n, k)
+
+
+cdef bint tiles_pay_beside_lots(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil:
+    return fnn_tiles_pay_beside_lots(table, g)
 
 
 cdef int64_t steps_in_tiles(const fnn_kernels *table, int64_t k) noexcept nogil:

@@ -360,7 +360,7 @@ INLINE FN(tiling) FN(tiling_of)(int64_t rows) {
 }
 
 /* All tiles of one panel over the rows `first` to `last` of C, for which `a` has those of A. */
-static void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_t first,
+INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_t first,
                       int64_t last, int64_t column) {
     const FN(tiling) tiling = FN(tiling_of)(last - first);
     const FN(tile_function)(*tiles)[PANEL_VECTORS] =
