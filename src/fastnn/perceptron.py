@@ -6,12 +6,14 @@ import math
 import warnings
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastnn._validation import float_array, numeric_array, rows, whole_number
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 FLOAT64 = np.dtype(np.float64)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -456,8 +455,7 @@ class OptimizerState:
             parameter.assign(self.layout.view(self.average, parameter))
 
 
-@dataclass(frozen=True)
-class UpdateRule:
+class UpdateRule(Record):
     """The optimizer as an engine sees it.
 
     Attributes

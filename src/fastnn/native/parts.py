@@ -6,8 +6,8 @@ None of it depends on the number of threads, for the sums over parts must not.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
+from fastnn._records import Record
 from fastnn.program import ActivationOp, LayerOp, Op, Program, sees_whole_batches
 
 LAYER_FLOPS = 20
@@ -66,8 +66,7 @@ def _uses_of_weights(op: Op) -> int:
     return 1
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Record):
     """How batches of a program are divided.
 
     Attributes
