@@ -108,6 +108,9 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (531, 701, 761),
         (40, 300, 1024),
         (130, 300, 1024),
+        (40, 1500, 200),  # packed in passing, in two blocks of steps
+        (300, 256, 130),  # steps of the transpose collide,
+        (4200, 260, 128),  # or are many
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):
@@ -119,6 +122,25 @@ def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):
     np.testing.assert_array_equal(grad_x, product(grad, kernel.T))
     np.testing.assert_array_equal(grad_kernel, product(x.T, grad))
     assert grad_bias is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "softmax"])
+@pytest.mark.parametrize("shape", [(40, 1500, 200), (45, 600, 215), (38, 64, 1000)])
+def test_kernels_packed_in_passing(isa, rng, activation, shape, dtype):
+    rows, inputs, units = shape
+    x = rng.normal(size=(rows, inputs)).astype(dtype)
+    kernel = (rng.normal(size=(inputs, units)) / np.sqrt(inputs)).astype(dtype)
+    bias = rng.normal(size=units).astype(dtype)
+    results = []
+    for threads in (1, 2, 3):
+        with use_threads(threads):
+            results.append(kernels.dense_forward(x, kernel, bias, activation))
+    assert_close(results[0], reference.dense_forward(x, kernel, bias, activation))
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
+    last = kernels.dense_forward(x[-1:].repeat(rows, axis=0), kernel, bias, activation)[0]
+    np.testing.assert_array_equal(last, results[0][-1])
 
 
 def layouts(array):
