@@ -12,6 +12,7 @@ import pytest
 from numeric import numerical_gradient
 
 from fastnn import Sequential, _extras, constraints, kernels, optimizers, schedules, utils
+from fastnn._training import Compiled
 from fastnn.callbacks import LambdaCallback
 from fastnn.engines import ENGINES
 from fastnn.layers import BatchNormalization, Dense, Dropout, GaussianNoise
@@ -857,3 +858,26 @@ class TestLBFGSRefuses:
         model, x, y = problem(optimizer="lbfgs")
         with pytest.raises(ImportError, match=r"fastnn\[lbfgs\]"):
             model.fit(x, y, verbose=0)
+
+
+def test_rules_are_equal_where_their_fields_are():
+    assert Adam(0.1).rule() == Adam(0.2).rule()  # a learning rate is a step's, not the rule's
+    assert Adam().rule() != Adam(clipnorm=1.0).rule()
+    assert Adam().rule() != SGD().rule()
+    assert Adam().rule() != "adam"
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_a_fit_takes_the_trainer_of_the_last_one_if_nothing_has_changed(engine, monkeypatch):
+    made = []
+    trainer = Compiled.trainer
+    monkeypatch.setattr(Compiled, "trainer", lambda *args: made.append(trainer(*args)) or made[-1])
+    model = Sequential([Dense(3, input_dim=4), Dense(1)], engine=engine)
+    model.compile(Adam(), "mean_squared_error")
+    x, y = np.ones((8, 4)), np.ones((8, 1))
+    for _ in range(3):
+        model.fit(x, y, verbose=0)
+    assert len(made) == 1
+    model.optimizer.clipnorm = 1.0
+    model.fit(x, y, verbose=0)
+    assert len(made) == 2
