@@ -24,7 +24,8 @@
 #define PANEL_WIDTH (PANEL_VECTORS * LANES)
 #define REDUCTION (4096 / (int64_t)sizeof(REAL))
 #define PREFETCH_STEPS 24
-#define A_POINTERS ((TILE_ROWS + 2) / 3)
+#define ROWS_POINTED 3 /* rows of A that are reached from one pointer */
+#define A_POINTERS ((TILE_ROWS + ROWS_POINTED - 1) / ROWS_POINTED)
 #define ROW_BLOCK ((TILE_ROWS > 6 ? 12 : 16) * TILE_ROWS)
 #define LONG_SUMS 128 /* from so many steps on, what the tile will write is asked for first */
 
@@ -116,7 +117,7 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PA
         t->next ? t->next : t->a + PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
     /* Rows of A are reached from a few pointers, three rows apart, so that addresses fit the
      * processor's base + index form and no register spills. Side by side they need but one. */
-    const int apart = lie == TRANSPOSED ? TILE_ROWS : 3;
+    const int apart = lie == TRANSPOSED ? TILE_ROWS : ROWS_POINTED;
     const int pointers = (rows + apart - 1) / apart;
     const REAL *a[A_POINTERS];
     UNROLL
@@ -331,10 +332,10 @@ static void FN(packing_tile)(const FN(tile_args) *t) {
     const REAL *a[A_POINTERS], *b = t->b;
     REAL *packed = t->packed;
     UNROLL
-    for (int i = 0; i < A_POINTERS; i++) a[i] = t->a + i * 3 * t->a_row;
+    for (int i = 0; i < A_POINTERS; i++) a[i] = t->a + i * ROWS_POINTED * t->a_row;
     for (int64_t p = t->k; p > 0; p--) {
         __builtin_prefetch(b + PREFETCH_STEPS * t->b_row, 0, 2);
-        FN(tile_step)(a, 3, t->a_row, b, 0, sums, TILE_ROWS, PANEL_VECTORS, 0);
+        FN(tile_step)(a, ROWS_POINTED, t->a_row, b, 0, sums, TILE_ROWS, PANEL_VECTORS, 0);
         UNROLL
         for (int j = 0; j < PANEL_VECTORS; j++)
             FN(store)(packed + j * LANES, FN(load)(b + j * LANES));
@@ -759,8 +760,8 @@ static void FN(gemm)(const fnn_gemm *g) {
 #if VECTOR_BYTES < 64
 /* The same with a B of whole panels that lies in rows, while rows of A fill no more than the half of
  * the second-level cache. The first tile of each panel packs it, which takes no time beside the
- * multiplications: 167 us instead of 183 at 32 x 784 x 256. With 32 registers so few rows do without
- * packing. */
+ * multiplications: 167 us instead of 183 at 32 x 784 x 256. The high tiles of AVX-512 do without
+ * packing for so few rows. */
 static void FN(packing_gemm)(const fnn_gemm *g, void *packed) {
     FN(tile_args) t = FN(tile_args_of)(g);
     t.packed = packed;
