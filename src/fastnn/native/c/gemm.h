@@ -34,9 +34,8 @@ typedef struct {
     const REAL *a;
     int64_t a_row, a_col;
     int a_in_tiles;    /* a copy by `copy_in_tiles` */
-    const REAL *next;  /* where in the next rows of A to ask for what comes, or NULL; */
-    int64_t next_step; /* so much at each step of k, */
-    int64_t next_tile; /* and so much in all */
+    const REAL *asked; /* where to ask for what comes after the tile, or NULL; */
+    int64_t ask_step;  /* so much further at each step of k */
     const REAL *b;
     int64_t b_row;
     int64_t b_ahead;   /* elements from a row of B to the one to ask for */
@@ -112,9 +111,9 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PA
     const int64_t a_row = lie == TRANSPOSED ? 1 : t->a_row, a_col = lie == PLAIN ? 1 : t->a_col;
     const int64_t b_row = lie == PLAIN ? PANEL_WIDTH : t->b_row;
     const int64_t b_ahead = lie == PLAIN ? PREFETCH_STEPS * PANEL_WIDTH : t->b_ahead;
-    const int64_t ask_step = t->next ? t->next_step : a_col;
+    const int64_t ask_step = t->asked ? t->ask_step : a_col;
     const REAL *asked =
-        t->next ? t->next : t->a + PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
+        t->asked ? t->asked : t->a + PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
     /* Rows of A are reached from a few pointers, three rows apart, so that addresses fit the
      * processor's base + index form and no register spills. Side by side they need but one. */
     const int apart = lie == TRANSPOSED ? TILE_ROWS : ROWS_POINTED;
@@ -360,9 +359,30 @@ INLINE FN(tiling) FN(tiling_of)(int64_t rows) {
     return (FN(tiling)){count, height, rows - count * height};
 }
 
+/* What tiles ask for, one after the other. */
+typedef struct {
+    const REAL *from; /* where the next of them begins, or NULL */
+    int64_t step;     /* so much further at each step of k, */
+    int64_t tile;     /* and at each tile */
+} FN(asking);
+
+INLINE void FN(ask)(FN(tile_args) *t, FN(asking) *next) {
+    t->asked = next->from;
+    t->ask_step = next->step;
+    if (next->from) next->from += next->tile;
+}
+
+/* What comes after the tiles of a panel: the next panel is fetched while this one is worked on, and
+ * the next rows of A while all of the panels are. 97 against 86 GFLOP/s with AVX2 at 1024 x 1024 x
+ * 1024, where the third-level cache is slow. */
+typedef struct {
+    FN(asking) panel, rows;
+    int64_t panel_tiles; /* of each panel ask for the next one, the others for rows */
+} FN(coming);
+
 /* All tiles of one panel over the rows `first` to `last` of C, for which `a` has those of A. */
-INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_t first,
-                      int64_t last, int64_t column) {
+INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, FN(coming) *next, const REAL *a,
+                      int64_t first, int64_t last, int64_t column) {
     const FN(tiling) tiling = FN(tiling_of)(last - first);
     const FN(tile_function)(*tiles)[PANEL_VECTORS] =
         g->whole_m <= THIN_ROWS ? FN(thin_tiles) : FN(tiles);
@@ -377,8 +397,8 @@ INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, const REAL *a, int64_
         }
         t->c = (REAL *)g->c + row * g->c_row + column;
         if (g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
+        FN(ask)(t, i < next->panel_tiles ? &next->panel : &next->rows);
         tiles[height - 1][vectors - 1](t);
-        t->next += t->next_tile;
         row += height;
     }
 }
@@ -641,12 +661,16 @@ static void FN(copy_in_tiles)(int64_t rows, int64_t k, int64_t first, int64_t co
     }
 }
 
-/* Whether to go through all of B, which stays in the second-level cache, with each tile of rows of a
- * large A: C is then written row by row. 186 against 163 GFLOP/s at 4096 x 784 x 256. */
-static int FN(rows_go_first)(const fnn_gemm *g) {
+/* Whether B stays in the second-level cache. */
+static int FN(b_stays)(const fnn_gemm *g) {
     const int64_t k = g->k < REDUCTION ? g->k : REDUCTION;
-    return g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH &&
-           k * g->n * (int64_t)sizeof(REAL) <= fnn_near_bytes();
+    return k * g->n * (int64_t)sizeof(REAL) <= fnn_near_bytes();
+}
+
+/* Whether to go through all of B with each tile of rows of a large A: C is then written row by row.
+ * 186 against 163 GFLOP/s at 4096 x 784 x 256. */
+static int FN(rows_go_first)(const fnn_gemm *g) {
+    return g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
 }
 
 /* As many rows of A as take a third of the second-level cache: with 1 MB of it, 84 rows and 109.9
@@ -665,15 +689,42 @@ static int64_t FN(block_rows)(const fnn_gemm *g) {
     return most > TILE_ROWS ? (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : rows;
 }
 
-/* Let the tiles of a block of so many rows ask for as many rows of A, each for its part. */
-static void FN(ask_for_next)(const fnn_gemm *g, FN(tile_args) *t, int64_t rows, const REAL *next) {
-    t->next = NULL;
-    t->next_tile = 0;
-    if (!next || g->a_row == 1 || t->k == 0) return;
-    const int64_t tiles = FN(tiling_of)(rows).count * ((g->n + PANEL_WIDTH - 1) / PANEL_WIDTH);
-    t->next_step = 1 + rows * g->a_row / (tiles * t->k);
-    t->next_tile = t->next_step * t->k;
-    t->next = next;
+/* Beside packed panels tiles ask at every other step: no line is left out. */
+#define LONGEST_STEP (32 / (int64_t)sizeof(REAL))
+
+/* Share out among the tiles of so many rows what comes after them, so that the asking never stops: too
+ * many lines that take long to come hold up others. A step of a transpose takes a line of its own,
+ * for which tiles have to ask first. */
+static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows,
+                                const REAL *rows_after) {
+    FN(coming) next = {0};
+    if (t->k == 0) return next;
+    const int64_t tiles = FN(tiling_of)(rows).count;
+    const int64_t panels = (g->n + PANEL_WIDTH - 1) / PANEL_WIDTH;
+    const int64_t elements = rows_after && g->a_row != 1 ? rows * g->a_row : 0;
+    const int reads_on = g->b_row == PANEL_WIDTH && (g->a_row != 1 || t->a_in_tiles);
+    if (tiles > 1 && reads_on && !FN(b_stays)(g)) {
+        const int64_t part = elements / (panels * t->k);
+        next.panel_tiles = (tiles * PANEL_WIDTH + part) / (PANEL_WIDTH + part);
+        const int64_t step = 1 + PANEL_WIDTH / next.panel_tiles;
+        next.panel.step = step < LONGEST_STEP ? step : LONGEST_STEP;
+        next.panel.tile = next.panel.step * t->k;
+    }
+    const int64_t others = tiles - next.panel_tiles;
+    if (elements > 0 && others > 0) {
+        next.rows.from = rows_after;
+        next.rows.step = 1 + elements / (others * panels * t->k);
+        next.rows.tile = next.rows.step * t->k;
+    }
+    return next;
+}
+
+/* The panel after this one, of the same steps if there are more columns or rows. */
+static const REAL *FN(next_panel)(const fnn_gemm *g, const FN(tile_args) *t, int64_t k0,
+                                  int64_t column, int more_rows) {
+    const REAL *first = (const REAL *)g->b + k0 * g->b_row;
+    if (column + PANEL_WIDTH < g->n) return t->b + g->b_panel;
+    return more_rows ? first : k0 + t->k < g->k ? first + t->k * g->b_row : NULL;
 }
 
 /* Apply to rows of C, whose sums are complete, what follows them. */
@@ -746,10 +797,13 @@ static void FN(gemm)(const fnn_gemm *g) {
             const REAL *a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
             if (apart) FN(copy_rows_apart)(row_end - row, t.k, a, g->a_row, copy);
             if (in_tiles) FN(copy_in_tiles)(row_end - row, t.k, 0, t.k, a, g->a_col, copy);
-            FN(ask_for_next)(g, &t, block, row_end < g->m ? a + block * g->a_row : NULL);
+            const int more_rows = row_end < g->m;
+            FN(coming) next =
+                FN(coming_of)(g, &t, row_end - row, more_rows ? a + block * g->a_row : NULL);
             for (int64_t column = 0; column < g->n; column += PANEL_WIDTH) {
                 FN(take_panel)(g, k0, column, &t);
-                FN(panel)(g, &t, copy ? copy : a, row, row_end, column);
+                next.panel.from = FN(next_panel)(g, &t, k0, column, more_rows);
+                FN(panel)(g, &t, &next, copy ? copy : a, row, row_end, column);
             }
             if (last_block && !finished) FN(finish_rows)(g, row, row_end - row);
         }
@@ -764,6 +818,7 @@ static void FN(gemm)(const fnn_gemm *g) {
  * packing for so few rows. */
 static void FN(packing_gemm)(const fnn_gemm *g, void *packed) {
     FN(tile_args) t = FN(tile_args_of)(g);
+    FN(coming) next = {.panel_tiles = 2, .panel = {.step = g->b_row, .tile = g->b_row}};
     t.packed = packed;
     int64_t k0 = 0;
     do {
@@ -776,9 +831,10 @@ static void FN(packing_gemm)(const fnn_gemm *g, void *packed) {
             t.c = (REAL *)g->c + column;
             if (g->saved) t.saved = (const REAL *)g->saved + column;
             FN(packing_tile)(&t);
+            next.panel.from = t.b + PANEL_WIDTH;
             t.b = packed;
             t.b_row = PANEL_WIDTH;
-            FN(panel)(g, &t, a + TILE_ROWS * g->a_row, TILE_ROWS, g->m, column);
+            FN(panel)(g, &t, &next, a + TILE_ROWS * g->a_row, TILE_ROWS, g->m, column);
         }
         k0 += t.k;
     } while (k0 < g->k);
@@ -802,15 +858,15 @@ static void FN(gemm_of_tiles)(const fnn_gemm *g) {
     REAL *c = g->c;
     for (int64_t i = 0; i < tiling.count; i++) {
         t.a_col = tiling.height + (i < tiling.higher);
-        t.next = t.a + t.a_col * t.k;
-        t.next_step = 1 + t.a_col / panels;
+        t.asked = t.a + t.a_col * t.k;
+        t.ask_step = 1 + t.a_col / panels;
         for (int64_t panel = 0; panel < panels; panel++) {
             t.c = c + panel * PANEL_WIDTH;
             t.columns = g->n - panel * PANEL_WIDTH;
             if (t.columns > PANEL_WIDTH) t.columns = PANEL_WIDTH;
             t.b = (const REAL *)g->b + panel * g->b_panel;
             FN(tiles)[t.a_col - 1][t.columns > LANES](&t);
-            t.next += t.next_step * t.k;
+            t.asked += t.ask_step * t.k;
         }
         t.a += t.a_col * t.k;
         c += t.a_col * g->c_row;

@@ -93,6 +93,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef COLLIDING_STEPS
 #undef DIRECT_VECTORS
 #undef PAGE_BYTES
+#undef LONGEST_STEP
 #undef ROW_APART
 #undef COPY_STEPS
 #undef DOT_ROWS
