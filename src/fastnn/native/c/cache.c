@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-enum { LEAST = 1 << 18, MOST = 1 << 20 };
+enum { LEAST = FNN_LEAST_NEAR_BYTES, MOST = 1 << 20 };
 
 static int64_t half_of_cache(void) {
 #ifdef _SC_LEVEL2_CACHE_SIZE

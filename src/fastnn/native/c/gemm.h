@@ -21,6 +21,9 @@
 #include "scratch.h"
 
 #define PANEL_VECTORS 2
+#define MOST_VECTORS (VECTOR_BYTES == 64 ? 2 * PANEL_VECTORS : PANEL_VECTORS)
+#define WIDE_ROWS 6 /* of a tile of two panels, */
+#define LEAST_WIDE_ROWS 5
 #define PANEL_WIDTH (PANEL_VECTORS * LANES)
 #define REDUCTION (4096 / (int64_t)sizeof(REAL))
 #define PREFETCH_STEPS 24
@@ -38,7 +41,8 @@ typedef struct {
     int64_t ask_step;  /* so much further at each step of k */
     const REAL *b;
     int64_t b_row;
-    int64_t b_ahead;   /* elements from a row of B to the one to ask for */
+    int64_t b_ahead;   /* elements from a row of B to the one to ask for, */
+    int64_t b_panel;   /* and to that of the next panel, of which a wide tile takes a row, too */
     REAL *c;
     int64_t c_row;
     int64_t columns;   /* of this tile, 1 to PANEL_WIDTH */
@@ -82,12 +86,16 @@ INLINE void FN(ask_for_vectors)(const REAL *b, const int vectors) {
 
 /* One step along k: a row of B times a column of A. */
 INLINE void FN(tile_step)(const REAL *const *a, const int apart, int64_t a_row, const REAL *b,
-                          int64_t b_ahead, vec (*sums)[PANEL_VECTORS], const int rows,
-                          const int vectors, const int prefetching) {
-    if (prefetching) FN(ask_for_vectors)(b + b_ahead, vectors);
-    vec bj[PANEL_VECTORS];
+                          int64_t b_ahead, int64_t b_panel, vec (*sums)[MOST_VECTORS],
+                          const int rows, const int vectors, const int prefetching) {
+    vec bj[MOST_VECTORS];
     UNROLL
-    for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
+    for (int j = 0; j < vectors; j += PANEL_VECTORS, b += b_panel) {
+        const int count = vectors - j < PANEL_VECTORS ? vectors - j : PANEL_VECTORS;
+        if (prefetching && vectors == count) FN(ask_for_vectors)(b + b_ahead, count);
+        UNROLL
+        for (int i = 0; i < count; i++) bj[j + i] = FN(load)(b + i * LANES);
+    }
     UNROLL
     for (int i = 0; i < rows; i++) {
         const vec ai = FN(splat)(a[i / apart][(i % apart) * a_row]);
@@ -105,12 +113,13 @@ INLINE void FN(tile_step)(const REAL *const *a, const int apart, int64_t a_row, 
  *
  * A single chain takes the later loops alone: inside a loop of one turn Clang 14 keeps the sums in
  * memory. */
-INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PANEL_VECTORS],
+INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[MOST_VECTORS],
                            const int rows, const int vectors, const int chains,
                            const int prefetching, const int lie) {
     const int64_t a_row = lie == TRANSPOSED ? 1 : t->a_row, a_col = lie == PLAIN ? 1 : t->a_col;
     const int64_t b_row = lie == PLAIN ? PANEL_WIDTH : t->b_row;
     const int64_t b_ahead = lie == PLAIN ? PREFETCH_STEPS * PANEL_WIDTH : t->b_ahead;
+    const int64_t b_panel = t->b_panel;
     const int64_t ask_step = t->asked ? t->ask_step : a_col;
     const REAL *asked =
         t->asked ? t->asked : t->a + PREFETCH_STEPS * a_col + (a_row == 1 ? rows - 1 : 0);
@@ -127,7 +136,7 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PA
         UNROLL
         for (int chain = 0; chain < chains; chain++) {
             if (prefetching) __builtin_prefetch(asked);
-            FN(tile_step)(a, apart, a_row, b, b_ahead, sums + chain * rows, rows, vectors,
+            FN(tile_step)(a, apart, a_row, b, b_ahead, b_panel, sums + chain * rows, rows, vectors,
                           prefetching);
             b += b_row;
             asked += ask_step;
@@ -139,7 +148,7 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PA
         __builtin_prefetch(asked);
         UNROLL
         for (int step = 0; step < 2; step++) {
-            FN(tile_step)(a, apart, a_row, b, b_ahead, sums, rows, vectors, 1);
+            FN(tile_step)(a, apart, a_row, b, b_ahead, b_panel, sums, rows, vectors, 1);
             b += b_row;
             UNROLL
             for (int i = 0; i < pointers; i++) a[i] += a_col;
@@ -148,7 +157,7 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PA
     }
     for (; p > 0; p--) {
         if (prefetching) __builtin_prefetch(asked);
-        FN(tile_step)(a, apart, a_row, b, b_ahead, sums, rows, vectors, prefetching);
+        FN(tile_step)(a, apart, a_row, b, b_ahead, b_panel, sums, rows, vectors, prefetching);
         b += b_row;
         asked += ask_step;
         UNROLL
@@ -158,15 +167,16 @@ INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[PA
 
 /* The last step of a tile row by row, each of which is stored as soon as it is summed up: Zen 4 takes
  * two cycles for a store, and hides but a few of them. 113 against 109 GFLOP/s at 64 x 64 x 64. */
-INLINE void FN(last_step)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], const int rows,
+INLINE void FN(last_step)(const FN(tile_args) *t, vec (*sums)[MOST_VECTORS], const int rows,
                           const int vectors) {
-    const int64_t p = t->k - 1, a_row = t->a_row, c_row = t->c_row;
+    const int64_t p = t->k - 1, a_row = t->a_row, b_panel = t->b_panel, c_row = t->c_row;
     const REAL *a = t->a + p * t->a_col, *b = t->b + p * t->b_row;
     REAL *c = t->c;
     const vec least = t->relu ? (vec){0} : FN(splat)(-INFINITY);
-    vec bj[PANEL_VECTORS];
+    vec bj[MOST_VECTORS];
     UNROLL
-    for (int j = 0; j < vectors; j++) bj[j] = FN(load)(b + j * LANES);
+    for (int j = 0; j < vectors; j++)
+        bj[j] = FN(load)(b + j / PANEL_VECTORS * b_panel + j % PANEL_VECTORS * LANES);
     UNROLL
     for (int i = 0; i < rows; i++) {
         const vec ai = FN(splat)(a[i * a_row]);
@@ -179,7 +189,7 @@ INLINE void FN(last_step)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], co
 }
 
 /* The same in registers. Only what is stored may end within the last vector. */
-INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], const int rows,
+INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[MOST_VECTORS], const int rows,
                          const int vectors) {
     const FN(tile_args) t = *args; /* for all that the compiler knows, a store could change it */
     if (t.accumulate)
@@ -216,9 +226,9 @@ INLINE void FN(end_tile)(const FN(tile_args) *args, vec (*acc)[PANEL_VECTORS], c
         }
 }
 
-INLINE void FN(end_tile_in_buffer)(const FN(tile_args) *t, vec (*acc)[PANEL_VECTORS],
+INLINE void FN(end_tile_in_buffer)(const FN(tile_args) *t, vec (*acc)[MOST_VECTORS],
                                    const int rows, const int vectors) {
-    REAL buffer[TILE_ROWS * PANEL_WIDTH] __attribute__((aligned(64)));
+    REAL buffer[TILE_ROWS * PANEL_WIDTH] __attribute__((aligned(64))); /* wide tiles need less */
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
@@ -241,7 +251,7 @@ INLINE void FN(ask_for_rows)(const FN(tile_args) *t, const int rows, const int v
 }
 
 /* The bias, from which the first chain of sums sets out, and what is asked for before long ones. */
-INLINE void FN(begin_tile)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], const int rows,
+INLINE void FN(begin_tile)(const FN(tile_args) *t, vec (*sums)[MOST_VECTORS], const int rows,
                            const int vectors, const int chains) {
     UNROLL
     for (int j = 0; j < vectors; j++) {
@@ -256,15 +266,16 @@ INLINE void FN(begin_tile)(const FN(tile_args) *t, vec (*sums)[PANEL_VECTORS], c
 /* One tile of exactly rows x vectors registers, each summed up, on top of the bias, in so many chains;
  * all three are constants where this is inlined. */
 INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, const int chains) {
-    vec sums[TILE_ROWS > 6 ? TILE_ROWS : 6][PANEL_VECTORS];
+    vec sums[TILE_ROWS > 6 ? TILE_ROWS : 6][MOST_VECTORS];
     FN(begin_tile)(t, sums, rows, vectors, chains);
 
     const int reads = t->accumulate || t->relu_gradient;
-    const int by_row = chains == 1 && vectors == PANEL_VECTORS && t->columns == PANEL_WIDTH &&
+    const int wide = vectors > PANEL_VECTORS;
+    const int by_row = chains == 1 && vectors >= PANEL_VECTORS && t->columns == vectors * LANES &&
                        !reads && t->k > 0;
     const int64_t steps = t->k - by_row;
     /* A tile one vector wide has no load to spare, unless its steps are whole rows apart. */
-    if (vectors > 1 && t->a_col == 1 && t->b_row == PANEL_WIDTH)
+    if (wide || (vectors > 1 && t->a_col == 1 && t->b_row == PANEL_WIDTH))
         FN(tile_steps)(t, steps, sums, rows, vectors, chains, 1, PLAIN);
     else if (chains == 1 && t->a_row == 1)
         FN(tile_steps)(t, steps, sums, rows, vectors, chains, 1, TRANSPOSED);
@@ -275,7 +286,7 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
         return;
     }
 
-    vec acc[TILE_ROWS][PANEL_VECTORS];
+    vec acc[TILE_ROWS][MOST_VECTORS];
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
@@ -285,7 +296,7 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
             for (int chain = 1; chain < chains; chain++) acc[i][j] += sums[chain * rows + i][j];
         }
 
-    if (reads && t->columns < vectors * LANES)
+    if (wide || (reads && t->columns < vectors * LANES))
         FN(end_tile_in_buffer)(t, acc, rows, vectors);
     else
         FN(end_tile)(t, acc, rows, vectors);
@@ -318,6 +329,15 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
     {FN(thin_tile_2x1), FN(thin_tile_2x2)},
     {FN(thin_tile_3x1), FN(thin_tile_3x2)}};
 
+#if VECTOR_BYTES == 64
+/* Tiles of two packed panels and rows of A that lie as such. Where a vector can be loaded but once in
+ * a cycle, or little more often, as on an Ice Lake that others use as well, high tiles wait: they
+ * load 16 vectors for 28 multiply-adds, these 10 for 24. 131 against 111 GFLOP/s at 32 x 64 x 64. */
+static void FN(wide_tile_5)(const FN(tile_args) *t) { FN(tile)(t, 5, 2 * PANEL_VECTORS, 1); }
+static void FN(wide_tile_6)(const FN(tile_args) *t) { FN(tile)(t, 6, 2 * PANEL_VECTORS, 1); }
+static const FN(tile_function) FN(wide_tiles)[] = {FN(wide_tile_5), FN(wide_tile_6)};
+#endif
+
 #undef DEFINE_TILES
 #undef LIST_TILES
 #undef DEFINE_THIN_TILES
@@ -326,7 +346,7 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
 /* A tile of a whole panel that leaves behind, packed, what passes by of B. What lies ahead is asked
  * for into the second-level cache: rows far apart would push it out of the first again. */
 static void FN(packing_tile)(const FN(tile_args) *t) {
-    vec sums[TILE_ROWS][PANEL_VECTORS];
+    vec sums[TILE_ROWS][MOST_VECTORS];
     FN(begin_tile)(t, sums, TILE_ROWS, PANEL_VECTORS, 1);
     const REAL *a[A_POINTERS], *b = t->b;
     REAL *packed = t->packed;
@@ -334,7 +354,7 @@ static void FN(packing_tile)(const FN(tile_args) *t) {
     for (int i = 0; i < A_POINTERS; i++) a[i] = t->a + i * ROWS_POINTED * t->a_row;
     for (int64_t p = t->k; p > 0; p--) {
         __builtin_prefetch(b + PREFETCH_STEPS * t->b_row, 0, 2);
-        FN(tile_step)(a, ROWS_POINTED, t->a_row, b, 0, sums, TILE_ROWS, PANEL_VECTORS, 0);
+        FN(tile_step)(a, ROWS_POINTED, t->a_row, b, 0, 0, sums, TILE_ROWS, PANEL_VECTORS, 0);
         UNROLL
         for (int j = 0; j < PANEL_VECTORS; j++)
             FN(store)(packed + j * LANES, FN(load)(b + j * LANES));
@@ -353,8 +373,9 @@ typedef struct {
     int64_t count, height, higher; /* tiles, their rows, and how many have one more */
 } FN(tiling);
 
-INLINE FN(tiling) FN(tiling_of)(int64_t rows) {
-    const int64_t count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+INLINE FN(tiling) FN(tiling_of)(int64_t rows, int64_t columns) {
+    const int64_t most = columns > PANEL_WIDTH ? WIDE_ROWS : TILE_ROWS;
+    const int64_t count = (rows + most - 1) / most;
     const int64_t height = count > 1 ? rows / count : rows;
     return (FN(tiling)){count, height, rows - count * height};
 }
@@ -380,13 +401,17 @@ typedef struct {
     int64_t panel_tiles; /* of each panel ask for the next one, the others for rows */
 } FN(coming);
 
-/* All tiles of one panel over the rows `first` to `last` of C, for which `a` has those of A. */
+INLINE FN(tile_function) FN(tile_for)(const fnn_gemm *g, int64_t height, int64_t columns) {
+#if VECTOR_BYTES == 64
+    if (columns > PANEL_WIDTH) return FN(wide_tiles)[height - LEAST_WIDE_ROWS];
+#endif
+    return (g->whole_m <= THIN_ROWS ? FN(thin_tiles) : FN(tiles))[height - 1][columns > LANES];
+}
+
+/* All tiles of one panel, or of two, over the rows `first` to `last` of C, for which `a` has those of A. */
 INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, FN(coming) *next, const REAL *a,
                       int64_t first, int64_t last, int64_t column) {
-    const FN(tiling) tiling = FN(tiling_of)(last - first);
-    const FN(tile_function)(*tiles)[PANEL_VECTORS] =
-        g->whole_m <= THIN_ROWS ? FN(thin_tiles) : FN(tiles);
-    const int vectors = t->columns > LANES ? 2 : 1;
+    const FN(tiling) tiling = FN(tiling_of)(last - first, t->columns);
     for (int64_t i = 0, row = first; i < tiling.count; i++) {
         const int64_t height = tiling.height + (i < tiling.higher);
         if (t->a_in_tiles) {
@@ -398,7 +423,7 @@ INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, FN(coming) *next, con
         t->c = (REAL *)g->c + row * g->c_row + column;
         if (g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
         FN(ask)(t, i < next->panel_tiles ? &next->panel : &next->rows);
-        tiles[height - 1][vectors - 1](t);
+        FN(tile_for)(g, height, t->columns)(t);
         row += height;
     }
 }
@@ -649,7 +674,7 @@ INLINE void FN(copy_steps)(int64_t height, int64_t steps, const REAL *a, int64_t
  * steps of all tiles at a time, so that rows of the source are read on and places in the copy, too. */
 static void FN(copy_in_tiles)(int64_t rows, int64_t k, int64_t first, int64_t count, const void *a,
                               int64_t a_col, void *copy) {
-    const FN(tiling) tiling = FN(tiling_of)(rows);
+    const FN(tiling) tiling = FN(tiling_of)(rows, PANEL_WIDTH);
     for (int64_t p = first; p < first + count; p += COPY_STEPS) {
         const int64_t left = first + count - p, steps = left < COPY_STEPS ? left : COPY_STEPS;
         for (int64_t i = 0, row = 0; i < tiling.count; i++) {
@@ -664,13 +689,26 @@ static void FN(copy_in_tiles)(int64_t rows, int64_t k, int64_t first, int64_t co
 /* Whether B stays in the second-level cache. */
 static int FN(b_stays)(const fnn_gemm *g) {
     const int64_t k = g->k < REDUCTION ? g->k : REDUCTION;
-    return k * g->n * (int64_t)sizeof(REAL) <= fnn_near_bytes();
+    const int64_t bytes = k * g->n * (int64_t)sizeof(REAL);
+    return bytes <= FNN_LEAST_NEAR_BYTES || bytes <= fnn_near_bytes();
 }
 
-/* Whether to go through all of B with each tile of rows of a large A: C is then written row by row.
+/* Whether to go through all of B with a few rows of a large A at a time: C is then written row by row.
  * 186 against 163 GFLOP/s at 4096 x 784 x 256. */
 static int FN(rows_go_first)(const fnn_gemm *g) {
     return g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
+}
+
+/* How many columns of a block of so many rows go to wide tiles. They keep nothing near of panels that
+ * are long, and leave derivatives and additions to a function, which short sums would wait for. */
+static int64_t FN(wide_columns)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows) {
+    if (VECTOR_BYTES < 64 || g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
+    if (t->a_in_tiles || g->a_col != 1 || g->b_row != PANEL_WIDTH) return 0;
+    const int reads = t->accumulate || t->relu_gradient;
+    const int64_t panels = 2 * PANEL_WIDTH * t->k * (int64_t)sizeof(REAL);
+    const int fits = t->k >= (reads ? LONG_SUMS : 1) && panels <= fnn_near_bytes() / 3;
+    const int even = FN(tiling_of)(rows, 2 * PANEL_WIDTH).height >= LEAST_WIDE_ROWS;
+    return fits && even ? g->n / (2 * PANEL_WIDTH) * (2 * PANEL_WIDTH) : 0;
 }
 
 /* As many rows of A as take a third of the second-level cache: with 1 MB of it, 84 rows and 109.9
@@ -681,9 +719,10 @@ static int64_t FN(most_rows)(void) {
 }
 
 /* Rows of a block: all blocks have about as many, so that the last does not read B for a few only. */
-static int64_t FN(block_rows)(const fnn_gemm *g) {
+static int64_t FN(block_rows)(const fnn_gemm *g, const FN(tile_args) *t) {
     if (g->m <= TILE_ROWS) return TILE_ROWS;
-    const int64_t most = FN(rows_go_first)(g) ? TILE_ROWS : FN(most_rows)();
+    const int64_t few = FN(wide_columns)(g, t, 2 * WIDE_ROWS) > 0 ? 2 * WIDE_ROWS : TILE_ROWS;
+    const int64_t most = FN(rows_go_first)(g) ? few : FN(most_rows)();
     if (g->m <= most) return most;
     const int64_t blocks = (g->m + most - 1) / most, rows = (g->m + blocks - 1) / blocks;
     return most > TILE_ROWS ? (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : rows;
@@ -695,23 +734,25 @@ static int64_t FN(block_rows)(const fnn_gemm *g) {
 /* Share out among the tiles of so many rows what comes after them, so that the asking never stops: too
  * many lines that take long to come hold up others. A step of a transpose takes a line of its own,
  * for which tiles have to ask first. */
-static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows,
+static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows, int64_t wide,
                                 const REAL *rows_after) {
     FN(coming) next = {0};
-    if (t->k == 0) return next;
-    const int64_t tiles = FN(tiling_of)(rows).count;
-    const int64_t panels = (g->n + PANEL_WIDTH - 1) / PANEL_WIDTH;
-    const int64_t elements = rows_after && g->a_row != 1 ? rows * g->a_row : 0;
     const int reads_on = g->b_row == PANEL_WIDTH && (g->a_row != 1 || t->a_in_tiles);
-    if (tiles > 1 && reads_on && !FN(b_stays)(g)) {
+    const int asks_for_panels = rows > TILE_ROWS && reads_on && !FN(b_stays)(g);
+    const int asks_for_rows = rows_after && g->a_row != 1;
+    if (t->k == 0 || (!asks_for_panels && !asks_for_rows)) return next;
+    const int64_t width = wide > 0 ? 2 * PANEL_WIDTH : PANEL_WIDTH;
+    const int64_t tiles = FN(tiling_of)(rows, width).count, panels = (g->n + width - 1) / width;
+    const int64_t elements = asks_for_rows ? rows * g->a_row : 0;
+    if (asks_for_panels) {
         const int64_t part = elements / (panels * t->k);
-        next.panel_tiles = (tiles * PANEL_WIDTH + part) / (PANEL_WIDTH + part);
-        const int64_t step = 1 + PANEL_WIDTH / next.panel_tiles;
+        next.panel_tiles = (tiles * width + part) / (width + part);
+        const int64_t step = 1 + width / next.panel_tiles;
         next.panel.step = step < LONGEST_STEP ? step : LONGEST_STEP;
         next.panel.tile = next.panel.step * t->k;
     }
     const int64_t others = tiles - next.panel_tiles;
-    if (elements > 0 && others > 0) {
+    if (asks_for_rows && others > 0) {
         next.rows.from = rows_after;
         next.rows.step = 1 + elements / (others * panels * t->k);
         next.rows.tile = next.rows.step * t->k;
@@ -719,11 +760,11 @@ static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64
     return next;
 }
 
-/* The panel after this one, of the same steps if there are more columns or rows. */
+/* The panel of this column, which comes next, or else that of the next rows, or steps. */
 static const REAL *FN(next_panel)(const fnn_gemm *g, const FN(tile_args) *t, int64_t k0,
                                   int64_t column, int more_rows) {
     const REAL *first = (const REAL *)g->b + k0 * g->b_row;
-    if (column + PANEL_WIDTH < g->n) return t->b + g->b_panel;
+    if (column < g->n) return first + column / PANEL_WIDTH * g->b_panel;
     return more_rows ? first : k0 + t->k < g->k ? first + t->k * g->b_row : NULL;
 }
 
@@ -744,7 +785,8 @@ static void FN(finish_rows)(const fnn_gemm *g, int64_t first, int64_t rows) {
 
 static FN(tile_args) FN(tile_args_of)(const fnn_gemm *g) {
     return (FN(tile_args)){.a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row,
-                           .b_ahead = FN(ahead)(g->b_row, PREFETCH_STEPS), .c_row = g->c_row,
+                           .b_ahead = FN(ahead)(g->b_row, PREFETCH_STEPS),
+                           .b_panel = g->b_panel, .c_row = g->c_row,
                            .saved_row = g->saved_row};
 }
 
@@ -757,9 +799,10 @@ static void FN(take_steps)(const fnn_gemm *g, int64_t k0, int64_t most, FN(tile_
     t->relu_gradient = last && relu && g->epilogue == FNN_STORE_GRADIENT;
 }
 
-/* Let them take the panel that begins with this column. */
-static void FN(take_panel)(const fnn_gemm *g, int64_t k0, int64_t column, FN(tile_args) *t) {
-    t->columns = g->n - column < PANEL_WIDTH ? g->n - column : PANEL_WIDTH;
+/* Let them take the panel, or the panels, of up to so many columns from this one on. */
+static void FN(take_panel)(const fnn_gemm *g, int64_t k0, int64_t column, int64_t width,
+                           FN(tile_args) *t) {
+    t->columns = g->n - column < width ? g->n - column : width;
     t->b = (const REAL *)g->b + column / PANEL_WIDTH * g->b_panel + k0 * g->b_row;
     t->bias = g->bias && k0 == 0 ? (const REAL *)g->bias + column : NULL;
 }
@@ -767,6 +810,20 @@ static void FN(take_panel)(const fnn_gemm *g, int64_t k0, int64_t column, FN(til
 /* Whether tiles do all that follows the sums. */
 static int FN(tiles_finish)(const fnn_gemm *g) {
     return g->epilogue == FNN_STORE || g->activation == FNN_LINEAR || g->activation == FNN_RELU;
+}
+
+/* A single panel for few rows needs no plan, which takes 10 ns: as long as 8 x 4 x 8 by itself. */
+static int FN(is_small)(const fnn_gemm *g) {
+    return g->n <= PANEL_WIDTH && g->m <= ROW_BLOCK / 2 && g->k <= COLLIDING_REDUCTION;
+}
+
+static void FN(small_gemm)(const fnn_gemm *g) {
+    FN(tile_args) t = FN(tile_args_of)(g);
+    FN(coming) next = {0};
+    FN(take_steps)(g, 0, g->k, &t);
+    FN(take_panel)(g, 0, 0, PANEL_WIDTH, &t);
+    FN(panel)(g, &t, &next, g->a, 0, g->m, 0);
+    if (!FN(tiles_finish)(g)) FN(finish_rows)(g, 0, g->m);
 }
 
 static void FN(gemm)(const fnn_gemm *g) {
@@ -778,6 +835,10 @@ static void FN(gemm)(const fnn_gemm *g) {
         FN(outer_product)(g);
         return;
     }
+    if (FN(is_small)(g)) {
+        FN(small_gemm)(g);
+        return;
+    }
     int apart = FN(rows_go_apart)(g);
     int in_tiles = FN(tiles_pay)(g);
     REAL *copy = apart || in_tiles ? fnn_scratch(ROW_BLOCK * ROW_APART * sizeof(REAL)) : NULL;
@@ -786,23 +847,26 @@ static void FN(gemm)(const fnn_gemm *g) {
     if (apart) t.a_row = ROW_APART;
     t.a_in_tiles = in_tiles;
     const int finished = FN(tiles_finish)(g);
-    const int64_t block = FN(block_rows)(g);
     const int64_t most = FN(most_steps)(g->b_row);
     int64_t k0 = 0;
     do {
         FN(take_steps)(g, k0, most, &t);
         const int last_block = k0 + t.k == g->k;
+        const int64_t block = FN(block_rows)(g, &t);
         for (int64_t row = 0; row < g->m; row += block) {
             const int64_t row_end = row + block < g->m ? row + block : g->m;
             const REAL *a = (const REAL *)g->a + row * g->a_row + k0 * g->a_col;
             if (apart) FN(copy_rows_apart)(row_end - row, t.k, a, g->a_row, copy);
             if (in_tiles) FN(copy_in_tiles)(row_end - row, t.k, 0, t.k, a, g->a_col, copy);
+            const int64_t wide = FN(wide_columns)(g, &t, row_end - row);
             const int more_rows = row_end < g->m;
             FN(coming) next =
-                FN(coming_of)(g, &t, row_end - row, more_rows ? a + block * g->a_row : NULL);
-            for (int64_t column = 0; column < g->n; column += PANEL_WIDTH) {
-                FN(take_panel)(g, k0, column, &t);
-                next.panel.from = FN(next_panel)(g, &t, k0, column, more_rows);
+                FN(coming_of)(g, &t, row_end - row, wide, more_rows ? a + block * g->a_row : NULL);
+            for (int64_t column = 0, width; column < g->n; column += width) {
+                width = column < wide ? 2 * PANEL_WIDTH : PANEL_WIDTH;
+                FN(take_panel)(g, k0, column, width, &t);
+                if (next.panel_tiles > 0)
+                    next.panel.from = FN(next_panel)(g, &t, k0, column + width, more_rows);
                 FN(panel)(g, &t, &next, copy ? copy : a, row, row_end, column);
             }
             if (last_block && !finished) FN(finish_rows)(g, row, row_end - row);
@@ -825,7 +889,7 @@ static void FN(packing_gemm)(const fnn_gemm *g, void *packed) {
         FN(take_steps)(g, k0, REDUCTION, &t);
         const REAL *a = (const REAL *)g->a + k0 * g->a_col;
         for (int64_t column = 0; column < g->n; column += PANEL_WIDTH) {
-            FN(take_panel)(g, k0, column, &t);
+            FN(take_panel)(g, k0, column, PANEL_WIDTH, &t);
             t.a = a;
             t.b_row = g->b_row;
             t.c = (REAL *)g->c + column;
@@ -853,7 +917,7 @@ static void FN(gemm_of_tiles)(const fnn_gemm *g) {
     FN(tile_args) t = {.k = g->k, .a = g->a, .a_row = 1, .b_row = g->b_row,
                        .b_ahead = PREFETCH_STEPS * g->b_row, .c_row = g->c_row,
                        .accumulate = g->add};
-    const FN(tiling) tiling = FN(tiling_of)(g->m);
+    const FN(tiling) tiling = FN(tiling_of)(g->m, PANEL_WIDTH);
     const int64_t panels = (g->n + PANEL_WIDTH - 1) / PANEL_WIDTH;
     REAL *c = g->c;
     for (int64_t i = 0; i < tiling.count; i++) {

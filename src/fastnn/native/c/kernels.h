@@ -94,6 +94,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef DIRECT_VECTORS
 #undef PAGE_BYTES
 #undef LONGEST_STEP
+#undef MOST_VECTORS
+#undef WIDE_ROWS
+#undef LEAST_WIDE_ROWS
 #undef ROW_APART
 #undef COPY_STEPS
 #undef DOT_ROWS
