@@ -197,7 +197,6 @@ int fnn_tiles_pay(int64_t m, int64_t n, int64_t k) {
 
 int fnn_tiles_pay_beside_lots(const fnn_kernels *table, const fnn_gemm *g) {
     if (fnn_tiles_pay(g->m, g->n, g->k)) return 1;
-    if (table->vector_width * table->itemsize == 64) return 0;
     const int collide = g->a_col * table->itemsize % 1024 == 0;
     const int long_a = g->m * g->k * table->itemsize > 1 << 22;
     return (collide || long_a) && g->m >= 128 && g->n >= 128 && g->k >= FNN_LEAST_STEPS;
