@@ -1,16 +1,17 @@
 /* Matrix product in register tiles, with what follows it fused into the store.
  *
  * A tile is up to TILE_ROWS rows by two vectors of C, held in registers while one row of a panel
- * of B and TILE_ROWS scalars of A pass by. Two vectors of width are within two per cent of wider
- * tiles and waste the least at the edges (256 columns are 8 whole panels of 32; of 48 they are
- * five and a third). A is read through two strides, so that the same tile takes X (forward), its
+ * of B and TILE_ROWS scalars of A pass by. Two vectors of width waste the least at the edges (256
+ * columns are 8 whole panels of 32; of 48 they are five and a third). With AVX-512 lower tiles take
+ * two packed panels side by side: they load less. A is read through two strides, so that the same tile takes X (forward), its
  * transpose (gradient of the kernel) and dZ (gradient of the input). It is copied only where its rows
  * collide in the cache, and where a transpose is read often: tile by tile then.
  *
  * Order of the loops: blocks of up to REDUCTION of k, so that a panel stays in the second-level cache;
  * blocks of up to ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
- * read from the cache once per tile, and B as a whole once per row block. Where B as a whole stays
- * in the cache and A is large, a block is a single tile high.
+ * read from the cache once per tile, and B as a whole once per row block; the tiles of a panel ask for
+ * the next one. Where B as a whole stays in the cache and A is large, a block is a single tile high,
+ * or two wide ones.
  *
  * Relu and its gradient are applied in registers, other functions to a block of rows that is done,
  * while it is in the cache: a call for each tile takes 5 to 10 per cent more of a small network's
