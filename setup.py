@@ -17,8 +17,8 @@ STANDARD = [
 ]
 
 # The kernels unroll themselves where that helps; -O3 would add a third to their size and no speed.
-# Loops begin where that is good for them; to align branches and functions, too, takes 30 kB and gains
-# nothing. Clang never aligns branches, and would say so.
+# Loops begin where that is good for them; to align branches and functions, too, takes 30 kB and
+# gains nothing. Clang never aligns branches, and would say so.
 FOR_SPEED = [
     *("-O2", "-ftree-vectorize"),
     *("-fno-align-jumps", "-fno-align-labels", "-fno-align-functions"),

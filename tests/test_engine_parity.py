@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import activations, constraints, losses, metrics, optimizers, regularizers
+from fastnn import activations, constraints, losses, metrics, optimizers, regularizers, use_threads
 from fastnn._checks import ACTIVATIONS
 from fastnn.native.engine import NativeEngine
 from fastnn.program import (
@@ -119,6 +119,22 @@ def test_forward_at_the_edges_of_tiles_and_chunks(isa, dtype, rows):
         rtol=FORWARD[dtype],
         atol=FORWARD[dtype],
     )
+
+
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 6, 7, 9, 10, 13, 25, 29, 31, 32, 101, 180])
+def test_forward_of_layers_of_several_panels(isa, dtype, rows):
+    program = make_program(
+        (9, 64, 130, 200, 96, 10), dtype, ("relu", "tanh", "relu", "linear", "softmax")
+    )
+    x = np.random.default_rng(3).normal(size=(rows, 9)).astype(dtype)
+    expected = outputs(ReferenceEngine, program, x)
+    results = []
+    for threads in (1, 2):
+        with use_threads(threads):
+            results.append(outputs(NativeEngine, program, x))
+    np.testing.assert_allclose(results[0], expected, rtol=FORWARD[dtype], atol=FORWARD[dtype])
+    np.testing.assert_array_equal(results[1], results[0])
 
 
 def test_forward_sees_weights_that_have_changed():
@@ -487,6 +503,7 @@ def test_training_with_every_optimizer(isa, dtype, optimizer):
         (30, (20, 1100, 1100, 3)),
         (700, (13, 37, 41, 3)),
         (531, (701, 761, 3)),
+        (60, (64, 300, 200, 3)),
     ],
 )
 def test_training_of_large_and_small_shapes(isa, dtype, rows, widths):

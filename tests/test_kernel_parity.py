@@ -111,6 +111,8 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (40, 1500, 200),  # packed in passing, in two blocks of steps
         (300, 256, 130),  # steps of the transpose collide,
         (4200, 260, 128),  # or are many
+        (150, 130, 330),  # tiles of two panels, and a last panel,
+        (125, 1200, 300),  # whose second block of steps is added
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):

@@ -3,15 +3,16 @@
  * A tile is up to TILE_ROWS rows by two vectors of C, held in registers while one row of a panel
  * of B and TILE_ROWS scalars of A pass by. Two vectors of width waste the least at the edges (256
  * columns are 8 whole panels of 32; of 48 they are five and a third). With AVX-512 lower tiles take
- * two packed panels side by side: they load less. A is read through two strides, so that the same tile takes X (forward), its
- * transpose (gradient of the kernel) and dZ (gradient of the input). It is copied only where its rows
- * collide in the cache, and where a transpose is read often: tile by tile then.
+ * two packed panels side by side: they load less. A is read through two strides, so that the same
+ * tile takes X (forward), its transpose (gradient of the kernel) and dZ (gradient of the input). It is
+ * copied only where its rows collide in the cache, and where a transpose is read often: tile by tile
+ * then.
  *
  * Order of the loops: blocks of up to REDUCTION of k, so that a panel stays in the second-level cache;
  * blocks of up to ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
- * read from the cache once per tile, and B as a whole once per row block; the tiles of a panel ask for
- * the next one. Where B as a whole stays in the cache and A is large, a block is a single tile high,
- * or two wide ones.
+ * read from the cache once per tile, and B as a whole once per row block; the tiles of a panel ask
+ * for the next one. Where B as a whole stays in the cache and A is large, a block is a single tile
+ * high, or two wide ones.
  *
  * Relu and its gradient are applied in registers, other functions to a block of rows that is done,
  * while it is in the cache: a call for each tile takes 5 to 10 per cent more of a small network's
@@ -331,9 +332,9 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
     {FN(thin_tile_3x1), FN(thin_tile_3x2)}};
 
 #if VECTOR_BYTES == 64
-/* Tiles of two packed panels and rows of A that lie as such. Where a vector can be loaded but once in
- * a cycle, or little more often, as on an Ice Lake that others use as well, high tiles wait: they
- * load 16 vectors for 28 multiply-adds, these 10 for 24. 131 against 111 GFLOP/s at 32 x 64 x 64. */
+/* Tiles of two packed panels and rows of A that lie as such. Where a vector can be loaded but once
+ * in a cycle, or little more often, as on an Ice Lake that others use as well, high tiles wait: they
+ * load 16 vectors for 28 multiply-adds, these 10 for 24. 132 against 111 GFLOP/s at 32 x 64 x 64. */
 static void FN(wide_tile_5)(const FN(tile_args) *t) { FN(tile)(t, 5, 2 * PANEL_VECTORS, 1); }
 static void FN(wide_tile_6)(const FN(tile_args) *t) { FN(tile)(t, 6, 2 * PANEL_VECTORS, 1); }
 static const FN(tile_function) FN(wide_tiles)[] = {FN(wide_tile_5), FN(wide_tile_6)};
@@ -409,7 +410,8 @@ INLINE FN(tile_function) FN(tile_for)(const fnn_gemm *g, int64_t height, int64_t
     return (g->whole_m <= THIN_ROWS ? FN(thin_tiles) : FN(tiles))[height - 1][columns > LANES];
 }
 
-/* All tiles of one panel, or of two, over the rows `first` to `last` of C, for which `a` has those of A. */
+/* All tiles of one panel, or of two, over the rows `first` to `last` of C, for which `a` has those
+ * of A. */
 INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, FN(coming) *next, const REAL *a,
                       int64_t first, int64_t last, int64_t column) {
     const FN(tiling) tiling = FN(tiling_of)(last - first, t->columns);
@@ -694,14 +696,14 @@ static int FN(b_stays)(const fnn_gemm *g) {
     return bytes <= FNN_LEAST_NEAR_BYTES || bytes <= fnn_near_bytes();
 }
 
-/* Whether to go through all of B with a few rows of a large A at a time: C is then written row by row.
- * 186 against 163 GFLOP/s at 4096 x 784 x 256. */
+/* Whether to go through all of B with a few rows of a large A at a time: C is then written row by
+ * row. 186 against 163 GFLOP/s at 4096 x 784 x 256. */
 static int FN(rows_go_first)(const fnn_gemm *g) {
     return g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
 }
 
-/* How many columns of a block of so many rows go to wide tiles. They keep nothing near of panels that
- * are long, and leave derivatives and additions to a function, which short sums would wait for. */
+/* How many columns of a block of so many rows go to wide tiles. These do not gain beside long panels,
+ * and leave derivatives and additions to a function, which takes long beside short sums. */
 static int64_t FN(wide_columns)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows) {
     if (VECTOR_BYTES < 64 || g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
     if (t->a_in_tiles || g->a_col != 1 || g->b_row != PANEL_WIDTH) return 0;
@@ -732,11 +734,11 @@ static int64_t FN(block_rows)(const fnn_gemm *g, const FN(tile_args) *t) {
 /* Beside packed panels tiles ask at every other step: no line is left out. */
 #define LONGEST_STEP (32 / (int64_t)sizeof(REAL))
 
-/* Share out among the tiles of so many rows what comes after them, so that the asking never stops: too
- * many lines that take long to come hold up others. A step of a transpose takes a line of its own,
- * for which tiles have to ask first. */
-static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows, int64_t wide,
-                                const REAL *rows_after) {
+/* Share out among the tiles of so many rows what comes after them, so that the asking never stops:
+ * too many lines that take long to come hold up others. A step of a transpose takes a line of its
+ * own, for which tiles have to ask first. */
+static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows,
+                                int64_t wide, const REAL *rows_after) {
     FN(coming) next = {0};
     const int reads_on = g->b_row == PANEL_WIDTH && (g->a_row != 1 || t->a_in_tiles);
     const int asks_for_panels = rows > TILE_ROWS && reads_on && !FN(b_stays)(g);
@@ -815,7 +817,7 @@ static int FN(tiles_finish)(const fnn_gemm *g) {
 
 /* A single panel for few rows needs no plan, which takes 10 ns: as long as 8 x 4 x 8 by itself. */
 static int FN(is_small)(const fnn_gemm *g) {
-    return g->n <= PANEL_WIDTH && g->m <= ROW_BLOCK / 2 && g->k <= COLLIDING_REDUCTION;
+    return g->n > 0 && g->n <= PANEL_WIDTH && g->m <= ROW_BLOCK / 2 && g->k <= COLLIDING_REDUCTION;
 }
 
 static void FN(small_gemm)(const fnn_gemm *g) {
