@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-/* Bytes: half of a core's second-level cache, so that the rest has room beside it. 256 kB to 1 MB,
- * the former also where the system does not say. */
 #define FNN_LEAST_NEAR_BYTES (1 << 18)
 
+/* Bytes: half of a core's second-level cache, so that the rest has room beside it. At least those
+ * above, also where the system does not say, and at most 1 MB. */
 int64_t fnn_near_bytes(void);
 
 #endif

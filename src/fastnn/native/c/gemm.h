@@ -47,7 +47,7 @@ typedef struct {
     int64_t b_panel;   /* and to that of the next panel, of which a wide tile takes a row, too */
     REAL *c;
     int64_t c_row;
-    int64_t columns;   /* of this tile, 1 to PANEL_WIDTH */
+    int64_t columns;   /* of this tile: up to a panel, a wide one two */
     const REAL *bias;  /* of this tile, or NULL */
     int accumulate;    /* add to what C holds */
     int relu;          /* apply it */

@@ -57,7 +57,8 @@ int fnn_tiles_pay(int64_t m, int64_t n, int64_t k);
 /* The same where B is packed in lots of some panels, for each of which the transpose is gone through
  * again. Short vectors need more lots for the same columns, and lower tiles read steps that collide
  * in the first-level cache more often: with AVX2 20.3 ms instead of 22.6 at 784 x 4096 x 256, 413 us
- * instead of 465 at 256 x 256 x 256. */
+ * instead of 465 at 256 x 256 x 256. With AVX-512 a backward pass of 4096 x 784 x 256 takes 27 ms
+ * instead of 33. */
 int fnn_tiles_pay_beside_lots(const fnn_kernels *table, const fnn_gemm *g);
 int64_t fnn_steps_in_tiles(const fnn_kernels *table, int64_t k);
 void fnn_shared_copy_in_tiles(const fnn_kernels *table, int64_t m, int64_t k, const void *a,
