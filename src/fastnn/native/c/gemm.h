@@ -79,6 +79,7 @@ static __attribute__((noinline)) void FN(finish_tile)(const FN(tile_args) *t, in
  * the multipliers from work: 213 against 200 GFLOP/s at 32 x 784 x 256 without most of them. */
 #define PLAIN 1      /* rows of A beside packed panels: two steps for each addition */
 #define TRANSPOSED 2 /* what a step takes of A lies side by side: a single address */
+#define IN_ROWS 3    /* rows of A beside any B */
 
 INLINE void FN(ask_for_vectors)(const REAL *b, const int vectors) {
     UNROLL
@@ -118,7 +119,8 @@ INLINE void FN(tile_step)(const REAL *const *a, const int apart, int64_t a_row, 
 INLINE void FN(tile_steps)(const FN(tile_args) *t, int64_t steps, vec (*sums)[MOST_VECTORS],
                            const int rows, const int vectors, const int chains,
                            const int prefetching, const int lie) {
-    const int64_t a_row = lie == TRANSPOSED ? 1 : t->a_row, a_col = lie == PLAIN ? 1 : t->a_col;
+    const int64_t a_row = lie == TRANSPOSED ? 1 : t->a_row;
+    const int64_t a_col = lie == PLAIN || lie == IN_ROWS ? 1 : t->a_col;
     const int64_t b_row = lie == PLAIN ? PANEL_WIDTH : t->b_row;
     const int64_t b_ahead = lie == PLAIN ? PREFETCH_STEPS * PANEL_WIDTH : t->b_ahead;
     const int64_t b_panel = t->b_panel;
@@ -277,7 +279,11 @@ INLINE void FN(tile)(const FN(tile_args) *t, const int rows, const int vectors, 
                        !reads && t->k > 0;
     const int64_t steps = t->k - by_row;
     /* A tile one vector wide has no load to spare, unless its steps are whole rows apart. */
-    if (wide || (vectors > 1 && t->a_col == 1 && t->b_row == PANEL_WIDTH))
+    if (wide && t->a_row == 1)
+        FN(tile_steps)(t, steps, sums, rows, vectors, chains, 1, TRANSPOSED);
+    else if (wide)
+        FN(tile_steps)(t, steps, sums, rows, vectors, chains, 1, IN_ROWS);
+    else if (vectors > 1 && t->a_col == 1 && t->b_row == PANEL_WIDTH)
         FN(tile_steps)(t, steps, sums, rows, vectors, chains, 1, PLAIN);
     else if (chains == 1 && t->a_row == 1)
         FN(tile_steps)(t, steps, sums, rows, vectors, chains, 1, TRANSPOSED);
@@ -646,11 +652,14 @@ static int FN(rows_go_apart)(const fnn_gemm *g) {
 }
 
 /* Whether to copy a transpose, of which each step of a tile reads another row, in the order in which
- * tiles read it: 192 against 175 GFLOP/s at 1024 x 784 x 1024. Where steps collide it pays for fewer
- * panels: 129 against 96 at 1024 x 1000 x 64. */
+ * tiles read it: 192 against 175 GFLOP/s at 1024 x 784 x 1024. The more steps, the fewer panels are
+ * enough: 100 against 88 at 784 x 1024 x 256. Fewest are where steps collide: 129 against 96 at 1024 x
+ * 1000 x 64. */
 static int FN(tiles_pay)(const fnn_gemm *g) {
-    return g->a_row == 1 && g->a_col >= LANES && g->m >= TILE_ROWS && g->k >= TILE_ROWS &&
-           g->n >= (FN(collide)(g->a_col) ? (g->k < 512 ? 4 : 2) * PANEL_WIDTH : 512);
+    if (g->a_row != 1 || g->a_col < LANES || g->m < TILE_ROWS || g->k < TILE_ROWS) return 0;
+    if (FN(collide)(g->a_col)) return g->n >= (g->k < 512 ? 4 : 2) * PANEL_WIDTH;
+    const int often = g->n >= 512 && VECTOR_BYTES < 64; /* wide tiles read it half as often */
+    return often || (g->n >= 4 * PANEL_WIDTH && g->n * g->k >= 1 << 17);
 }
 
 #define ROW_APART (REDUCTION + LANES)
@@ -697,16 +706,26 @@ static int FN(b_stays)(const fnn_gemm *g) {
 }
 
 /* Whether to go through all of B with a few rows of a large A at a time: C is then written row by
- * row. 186 against 163 GFLOP/s at 4096 x 784 x 256. */
+ * row. 186 against 163 GFLOP/s at 4096 x 784 x 256. A few rows of a transpose are
+ * a part of each of its lines, which is worth it for long rows of C only: 125 against 111 without at
+ * 4096 x 256 x 256, 131 with it against 118 at 1024 x 128 x 1000. */
 static int FN(rows_go_first)(const fnn_gemm *g) {
-    return g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
+    const int pays = g->a_row != 1 || g->n > 768;
+    return pays && g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
+}
+
+/* Whether wide tiles can take B: packed, or in short rows of which each vector lies in one cache line.
+ * Rows of two panels may lie anywhere: 86 against 71 per cent of the peak at 4096 x 64 x 64. */
+static int FN(lies_well)(const void *b, int64_t b_row) {
+    if (b_row <= 2 * PANEL_WIDTH) return 1;
+    return (uintptr_t)b % VECTOR_BYTES == 0 && b_row % LANES == 0 && b_row <= DIRECT_VECTORS * LANES;
 }
 
 /* How many columns of a block of so many rows go to wide tiles. These do not gain beside long panels,
  * and leave derivatives and additions to a function, which takes long beside short sums. */
 static int64_t FN(wide_columns)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows) {
     if (VECTOR_BYTES < 64 || g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
-    if (t->a_in_tiles || g->a_col != 1 || g->b_row != PANEL_WIDTH) return 0;
+    if (t->a_in_tiles || (g->a_col != 1 && g->a_row != 1) || !FN(lies_well)(g->b, g->b_row)) return 0;
     const int reads = t->accumulate || t->relu_gradient;
     const int64_t panels = 2 * PANEL_WIDTH * t->k * (int64_t)sizeof(REAL);
     const int fits = t->k >= (reads ? LONG_SUMS : 1) && panels <= fnn_near_bytes() / 3;
