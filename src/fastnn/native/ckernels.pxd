@@ -229,7 +229,7 @@ cdef extern from "c/fastnn.h" nogil:
         int64_t tile_rows
         void (*gemm)(const fnn_gemm *) noexcept nogil
         int (*rows_go_apart)(const fnn_gemm *) noexcept nogil
-        int (*packing_pays)(int64_t, int64_t, int64_t) noexcept nogil
+        int (*packing_pays)(int64_t, int64_t, const void *, int64_t) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
         void (*dots)(const fnn_dots *) noexcept nogil
         void (*activate)(

@@ -404,7 +404,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         return 0
     cdef int64_t width = table.panel_width, itemsize = table.itemsize
     cdef int64_t direct = 0
-    if b.column == 1 and not table.packing_pays(g.m, g.n, b.row):
+    if b.column == 1 and not table.packing_pays(g.m, g.n, b.data, b.row):
         direct = g.n - (g.n % width if g.n % table.vector_width else 0)
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0

@@ -138,7 +138,7 @@ cdef class Pass:
         if tiles_pay(op.inputs, op.outputs, rows):
             tiles = self.ops.tiling_size(op.inputs, rows, op.outputs)
             rows = FNN_LEAST_STEPS
-        if self.table.packing_pays(op.inputs, op.outputs, op.row):
+        if self.table.packing_pays(op.inputs, op.outputs, NULL, op.row):
             gradient = rows * round_up(op.outputs, self.table.panel_width)
         return max(kernel, transpose, tiles, gradient)
 
@@ -389,7 +389,7 @@ cdef class Pass:
         g.epilogue = FNN_STORE if saving else FNN_STORE_ACTIVATION
         if self._in_halves(i, rows):
             self._product_in_halves(&g, op, batch, batch.x_order if i == 0 else NULL)
-        elif self.table.packing_pays(rows, op.outputs, op.outputs):
+        elif self.table.packing_pays(rows, op.outputs, op.kernel, op.outputs):
             self.ops.packing_product(&g, op.kernel, op.outputs, op.outputs, 1, self.panels)
         else:
             # Reads past the end of a row stay within the parameters' buffer.
@@ -408,7 +408,7 @@ cdef class Pass:
         h.product, h.unpacked = g, NULL
         h.x, h.x_row, h.order = batch.all_x, self.inputs, order
         h.second = self.gradients[0]  # which are not there yet
-        if self.table.packing_pays(g.m, op.outputs, op.outputs):
+        if self.table.packing_pays(g.m, op.outputs, op.kernel, op.outputs):
             b.b, b.b_row, b.b_col, b.columns = op.kernel, op.outputs, 1, op.outputs
             b.panels, b.shares = self.panels, self.ops.threads
             b.room = room_for_panels(self.table, g.m, g.k, op.outputs)
@@ -658,7 +658,7 @@ cdef class Pass:
                                  int64_t row) except -1 nogil:
         if tiles_pay(g.m, g.n, g.k):
             return self.ops.product_of_tiles(g, gradient, g.n, row, self.panels)
-        if self.table.packing_pays(g.m, g.n, row):
+        if self.table.packing_pays(g.m, g.n, NULL, row):
             shared_pack(self.table, g.k, g.n, gradient, row, 1, self.panels)
             g.b, g.b_row = self.panels, self.table.panel_width
             g.b_panel = g.k * self.table.panel_width

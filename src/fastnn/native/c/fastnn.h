@@ -276,8 +276,8 @@ typedef struct {
     /* Whether gemm copies rows of A to where they do not collide in the caches. */
     int (*rows_go_apart)(const fnn_gemm *g);
     /* Whether a B of n columns, which could be read where it is, had better be packed for an A of m
-     * rows. */
-    int (*packing_pays)(int64_t m, int64_t n, int64_t b_row);
+     * rows. NULL stands for a B that begins at a cache line. */
+    int (*packing_pays)(int64_t m, int64_t n, const void *b, int64_t b_row);
     /* Copy B (k x n, strides b_row and b_col, one of which is 1) into packed panels. */
     void (*pack)(int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col, void *packed);
     /* A product with whole panels of a B that lies in rows, each of which is packed, in room for one

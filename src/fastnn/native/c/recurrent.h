@@ -147,7 +147,7 @@ static void FN(back_through_time)(const fnn_layer *l, const FN(rnn) *r) {
 static fnn_gemm FN(gradient_product)(const fnn_layer *l, const FN(rnn) *r, int64_t t) {
     fnn_gemm g = {.n = r->units, .k = l->rows, .b = r->dz + t * r->stride, .b_row = r->row,
                   .b_panel = PANEL_WIDTH, .c_row = r->units, .epilogue = FNN_STORE};
-    if (FN(packing_pays)(r->units, r->units, r->row)) {
+    if (FN(packing_pays)(r->units, r->units, NULL, r->row)) {
         FN(pack)(l->rows, r->units, g.b, r->row, 1, r->step_panels);
         g.b = r->step_panels;
         g.b_row = PANEL_WIDTH;
