@@ -24,6 +24,9 @@ cdef struct Batch:
     const int32_t *labels
     const char *weights
 
+cdef enum:
+    MOST_DEFERRED_ROWS = 512   # of a batch whose kernels' gradients are left to the update
+
 cdef struct MetricSlot:
     fnn_metric kind
     double threshold
@@ -129,9 +132,8 @@ cdef class Pass:
     cdef int _backward_to_parameters(
         self, Op *op, const Batch *batch, const char *x, int64_t x_row, const char *gradient
     ) except -1 nogil
-    cdef int _gradient_of_kernel(
-        self, fnn_gemm *g, const char *gradient, int64_t row
-    ) except -1 nogil
+    cdef int _gradient_of_kernel(self, fnn_gemm *g) except -1 nogil
+    cdef void pack_gradient(self, fnn_gemm *g) noexcept nogil
     cdef int _backward_to_input(
         self, Op *op, Op *below, int64_t rows, const char *gradient, char *out
     ) except -1 nogil

@@ -137,7 +137,7 @@ cdef class Pass:
         cdef int64_t rows = self.capacity, tiles = 0, gradient = 0
         if tiles_pay(op.inputs, op.outputs, rows):
             tiles = self.ops.tiling_size(op.inputs, rows, op.outputs)
-            rows = FNN_LEAST_STEPS
+            rows = max(<int64_t>FNN_LEAST_STEPS, min(rows, <int64_t>MOST_DEFERRED_ROWS))
         if self.table.packing_pays(op.inputs, op.outputs, NULL, op.row):
             gradient = rows * round_up(op.outputs, self.table.panel_width)
         return max(kernel, transpose, tiles, gradient)
@@ -648,21 +648,24 @@ cdef class Pass:
         g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
         g.activation, g.options = FNN_LINEAR, NULL
         if not (self.deferring and op.deferrable):
-            self._gradient_of_kernel(g, gradient, op.row)
+            self._gradient_of_kernel(g)
         if op.bias != NULL:
             shared_column_sums(self.table, rows, op.outputs, gradient, op.row, op.bias_gradient,
                                g.add)
         return 0
 
-    cdef int _gradient_of_kernel(self, fnn_gemm *g, const char *gradient,
-                                 int64_t row) except -1 nogil:
+    cdef int _gradient_of_kernel(self, fnn_gemm *g) except -1 nogil:
         if tiles_pay(g.m, g.n, g.k):
-            return self.ops.product_of_tiles(g, gradient, g.n, row, self.panels)
-        if self.table.packing_pays(g.m, g.n, NULL, row):
-            shared_pack(self.table, g.k, g.n, gradient, row, 1, self.panels)
+            return self.ops.product_of_tiles(g, <const char *>g.b, g.n, g.b_row, self.panels)
+        self.pack_gradient(g)
+        return self.ops.product(g)
+
+    cdef void pack_gradient(self, fnn_gemm *g) noexcept nogil:
+        """Pack the B of a kernel's gradient, which is that at the op's output, where it pays."""
+        if self.table.packing_pays(g.m, g.n, NULL, g.b_row):
+            shared_pack(self.table, g.k, g.n, g.b, g.b_row, 1, self.panels)
             g.b, g.b_row = self.panels, self.table.panel_width
             g.b_panel = g.k * self.table.panel_width
-        return self.ops.product(g)
 
     cdef int _backward_to_input(self, Op *op, Op *below, int64_t rows, const char *gradient,
                                 char *out) except -1 nogil:

@@ -34,7 +34,7 @@ from fastnn.native.orthogonal cimport (
     orthogonal_block,
     prepare_orthogonal,
 )
-from fastnn.native.passes cimport Batch, Pass
+from fastnn.native.passes cimport MOST_DEFERRED_ROWS, Batch, Pass
 from fastnn.native.team cimport *
 
 import numpy
@@ -57,7 +57,6 @@ cdef enum:
     # worked out, it stays there. The more rows, the less that weighs. No signal is heeded
     # meanwhile, so the product must not be too long.
     LARGE_KERNEL = 1 << 19     # bytes
-    DEFERRED_ROWS = 512
     DEFERRED_FLOPS = 1 << 30
 
     TOGETHER = 8               # parts that are passed over at a time, at most: MOST_TOGETHER
@@ -405,7 +404,7 @@ cdef class Trainer:
             if found == 2 or self.passing.begins_branch(i):
                 break
         if size > 0:
-            self.deferred_rows = min(<int64_t>DEFERRED_ROWS, DEFERRED_FLOPS // (2 * size))
+            self.deferred_rows = min(<int64_t>MOST_DEFERRED_ROWS, DEFERRED_FLOPS // (2 * size))
         return 0
 
     cdef int _plan_update(self) except -1:
@@ -743,6 +742,7 @@ cdef class Trainer:
             r = &self.ranges[i]
             u.n, u.parameter, u.gradient, u.slots = r.size, r.values, r.gradient, r.slots
             if self.passing.deferring and r.source != NULL:
+                self.passing.pack_gradient(&r.source.product)
                 shared_gradient_and_update(self.table, &r.source.product, &u)
             else:
                 shared_update(self.table, &u)

@@ -723,21 +723,23 @@ static int FN(rows_go_first)(const fnn_gemm *g) {
     return pays && g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
 }
 
-/* Whether wide tiles can take B: packed, or in short rows of which each vector lies in one cache line.
- * Rows of two panels may lie anywhere: 86 against 71 per cent of the peak at 4096 x 64 x 64. */
+/* Whether wide tiles can take B: packed, or in short rows, which may be padded by a vector, of which
+ * each vector lies in one cache line. Rows of two panels may lie anywhere: 86 against 71 per cent of
+ * the peak at 4096 x 64 x 64. */
 static int FN(lies_well)(const void *b, int64_t b_row) {
     if (b_row <= 2 * PANEL_WIDTH) return 1;
-    return FN(lies_in_lines)(b, b_row) && b_row <= DIRECT_VECTORS * LANES;
+    return FN(lies_in_lines)(b, b_row) && b_row <= (DIRECT_VECTORS + 1) * LANES;
 }
 
-/* How many columns of a block of so many rows go to wide tiles. These do not gain beside long panels,
- * and leave derivatives and additions to a function, which takes long beside short sums. */
+/* How many columns of a block of so many rows go to wide tiles. These need two panels near, which is
+ * worth it beside long ones, too: 157 against 144 GFLOP/s at 4096 x 1024 x 1024. They leave
+ * derivatives and additions to a function, which takes long beside short sums. */
 static int64_t FN(wide_columns)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows) {
     if (VECTOR_BYTES < 64 || g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
     if (t->a_in_tiles || (g->a_col != 1 && g->a_row != 1) || !FN(lies_well)(g->b, g->b_row)) return 0;
     const int reads = t->accumulate || t->relu_gradient;
     const int64_t panels = 2 * PANEL_WIDTH * t->k * (int64_t)sizeof(REAL);
-    const int fits = t->k >= (reads ? LONG_SUMS : 1) && panels <= fnn_near_bytes() / 3;
+    const int fits = t->k >= (reads ? LONG_SUMS : 1) && panels <= fnn_near_bytes() / 2;
     const int even = FN(tiling_of)(rows, 2 * PANEL_WIDTH).height >= LEAST_WIDE_ROWS;
     return fits && even ? g->n / (2 * PANEL_WIDTH) * (2 * PANEL_WIDTH) : 0;
 }

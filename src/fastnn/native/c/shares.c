@@ -10,6 +10,7 @@
 #define FUNCTION_WORK 60.0
 #define UPDATE_WORK 80.0
 #define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
+#define PART_ROWS 12           /* of it: tiles of six, or a high one */
 #define DROPOUT_WORK 100.0
 #define LAYER_WORK 40.0
 
@@ -478,8 +479,8 @@ static void gradient_and_update(void *context, int64_t share, int64_t first, int
     const gradient_args *args = context;
     const fnn_kernels *t = args->table;
     const int64_t length = args->product->n, end = first + count;
-    const int64_t tiles = PART_BYTES / (length * t->itemsize * t->tile_rows);
-    const int64_t step = t->tile_rows * (tiles > 1 ? tiles : 1);
+    const int64_t units = PART_BYTES / (length * t->itemsize * PART_ROWS);
+    const int64_t step = PART_ROWS * (units > 1 ? units : 1);
     fnn_gemm g = *args->product;
     fnn_update u = *args->update;
     g.c = into(t, g.c, first * length);
@@ -500,7 +501,7 @@ void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
                                     const fnn_update *u) {
     gradient_args args = {table, g, u};
     const double work = work_of(g->m, g->n, g->k) + UPDATE_WORK * (double)(g->m * g->n);
-    fnn_share_out(fnn_team_size(work), g->m, table->tile_rows, gradient_and_update, &args);
+    fnn_share_out(fnn_team_size(work), g->m, PART_ROWS, gradient_and_update, &args);
 }
 
 /* Row by row, and column by column */
