@@ -504,6 +504,7 @@ def test_training_with_every_optimizer(isa, dtype, optimizer):
         (700, (13, 37, 41, 3)),
         (531, (701, 761, 3)),
         (60, (64, 300, 200, 3)),
+        (90, (70, 256, 128, 100, 3)),
     ],
 )
 def test_training_of_large_and_small_shapes(isa, dtype, rows, widths):

@@ -11,6 +11,7 @@ from loss_cases import CASES, IDS, targets_and_predictions
 
 from fastnn import kernels, reference, use_threads
 from fastnn._checks import ACTIVATION_OPTIONS, ACTIVATIONS, METRICS, ROW_ACTIVATIONS
+from fastnn.program import aligned_zeros
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 3e-5, "float64": 3e-12}
@@ -72,6 +73,39 @@ def test_a_row_is_the_same_wherever_the_kernel_begins(isa, rng, dtype, units):
         assert_close(results[-1], expected)
     for result in results:
         np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh"])
+@pytest.mark.parametrize(
+    "shape",
+    [(30, 40, 64), (80, 150, 128), (80, 1100, 100), (130, 70, 256), (80, 200, 512), (90, 20, 1024)],
+)
+def test_no_bit_depends_on_where_arrays_begin(isa, rng, activation, shape, dtype):
+    rows, inputs, units = shape
+    arrays = [
+        rng.normal(size=(rows, inputs)).astype(dtype),
+        (rng.normal(size=(inputs, units)) / np.sqrt(inputs)).astype(dtype),
+        rng.normal(size=units).astype(dtype),
+        rng.normal(size=(rows, units)).astype(dtype),
+    ]
+    results = []
+    for start in (0, 1, 7):
+        x, kernel, bias, grad = (
+            aligned_zeros(a.size + start, dtype)[start:].reshape(a.shape) for a in arrays
+        )
+        for place, values in zip((x, kernel, bias, grad), arrays, strict=True):
+            place[...] = values
+        y = kernels.dense_forward(x, kernel, bias, activation)
+        results.append([y, *kernels.dense_backward(grad, x, kernel, bias, activation, y=y)])
+    y = reference.dense_forward(*arrays[:3], activation)
+    assert_close(results[0][0], y)
+    expected = reference.dense_backward(arrays[3], *arrays[:3], activation)
+    for actual, of_reference in zip(results[0][1:], expected, strict=True):
+        assert_close(actual, of_reference, 10)
+    for result in results[1:]:
+        for actual, first in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(actual, first)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -3,7 +3,7 @@
  * A tile is up to TILE_ROWS rows by two vectors of C, held in registers while one row of a panel
  * of B and TILE_ROWS scalars of A pass by. Two vectors of width waste the least at the edges (256
  * columns are 8 whole panels of 32; of 48 they are five and a third). With AVX-512 lower tiles take
- * two packed panels side by side: they load less. A is read through two strides, so that the same
+ * two panels side by side, which load less. A is read through two strides, so that the same
  * tile takes X (forward), its transpose (gradient of the kernel) and dZ (gradient of the input). It is
  * copied only where its rows collide in the cache, and where a transpose is read often: tile by tile
  * then.
@@ -637,7 +637,7 @@ static int FN(lies_in_lines)(const void *b, int64_t b_row) {
  * first-level cache, and those of whole pages in the second level, too. The low tiles of AVX2 ask
  * for the next line sooner: with it 32 x 1024 x 1024 takes 1,070 us packed, 2,430 as it lies. Vectors
  * of AVX-512 that lie in two lines keep B from wide tiles: 112 x 128 x 128 takes 27 us packed, 33 as
- * it lies. */
+ * it lies. Where rows collide, packing changes the last bits of sums: not for where B begins. */
 #define DIRECT_VECTORS (VECTOR_BYTES == 64 ? 16 : 12)
 #define PAGE_BYTES 4096
 
@@ -649,7 +649,7 @@ static int64_t FN(most_direct_tiles)(int64_t b_row) {
 }
 
 static int FN(packing_pays)(int64_t m, int64_t n, const void *b, int64_t b_row) {
-    if (VECTOR_BYTES == 64 && !FN(lies_in_lines)(b, b_row))
+    if (VECTOR_BYTES == 64 && !FN(lies_in_lines)(b, b_row) && !FN(collide)(b_row))
         return n > 2 * PANEL_WIDTH && m > 5 * TILE_ROWS;
     return n > DIRECT_VECTORS * LANES && m > FN(most_direct_tiles)(b_row) * TILE_ROWS;
 }
@@ -761,8 +761,8 @@ static int64_t FN(block_rows)(const fnn_gemm *g, const FN(tile_args) *t) {
     return most > TILE_ROWS ? (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : rows;
 }
 
-/* Beside packed panels tiles ask at every other step: no line is left out. */
-#define LONGEST_STEP (32 / (int64_t)sizeof(REAL))
+/* From one step of k to the next, so that no line is left out: high tiles ask at every other step. */
+#define LONGEST_STEP(wide) ((wide ? 64 : 32) / (int64_t)sizeof(REAL))
 
 /* Share out among the tiles of so many rows what comes after them, so that the asking never stops:
  * too many lines that take long to come hold up others. A step of a transpose takes a line of its
@@ -781,7 +781,7 @@ static FN(coming) FN(coming_of)(const fnn_gemm *g, const FN(tile_args) *t, int64
         const int64_t part = elements / (panels * t->k);
         next.panel_tiles = (tiles * width + part) / (width + part);
         const int64_t step = 1 + width / next.panel_tiles;
-        next.panel.step = step < LONGEST_STEP ? step : LONGEST_STEP;
+        next.panel.step = step < LONGEST_STEP(wide) ? step : LONGEST_STEP(wide);
         next.panel.tile = next.panel.step * t->k;
     }
     const int64_t others = tiles - next.panel_tiles;
