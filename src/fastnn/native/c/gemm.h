@@ -661,9 +661,9 @@ static int FN(rows_go_apart)(const fnn_gemm *g) {
 }
 
 /* Whether to copy a transpose, of which each step of a tile reads another row, in the order in which
- * tiles read it: 192 against 175 GFLOP/s at 1024 x 784 x 1024. The more steps, the fewer panels are
- * enough: 100 against 88 at 784 x 1024 x 256. Fewest are where steps collide: 129 against 96 at 1024 x
- * 1000 x 64. */
+ * tiles read it: 192 against 175 GFLOP/s at 1024 x 784 x 1024. The more steps there are, the fewer
+ * panels it takes to pay: 100 against 88 at 784 x 1024 x 256. Where steps collide it takes fewest: 129
+ * against 96 at 1024 x 1000 x 64. */
 static int FN(tiles_pay)(const fnn_gemm *g) {
     if (g->a_row != 1 || g->a_col < LANES || g->m < TILE_ROWS || g->k < TILE_ROWS) return 0;
     if (FN(collide)(g->a_col)) return g->n >= (g->k < 512 ? 4 : 2) * PANEL_WIDTH;
@@ -715,9 +715,9 @@ static int FN(b_stays)(const fnn_gemm *g) {
 }
 
 /* Whether to go through all of B with a few rows of a large A at a time: C is then written row by
- * row. 186 against 163 GFLOP/s at 4096 x 784 x 256. A few rows of a transpose are
- * a part of each of its lines, which is worth it for long rows of C only: 125 against 111 without at
- * 4096 x 256 x 256, 131 with it against 118 at 1024 x 128 x 1000. */
+ * row. 186 against 163 GFLOP/s at 4096 x 784 x 256. A few rows of a transpose are but a part of each
+ * of its lines, which pays for long rows of C only: 131 against 118 at 1024 x 128 x 1000, while 4096 x
+ * 256 x 256 has 125 without and 111 with it. */
 static int FN(rows_go_first)(const fnn_gemm *g) {
     const int pays = g->a_row != 1 || g->n > 768;
     return pays && g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
@@ -736,7 +736,8 @@ static int FN(lies_well)(const void *b, int64_t b_row) {
  * derivatives and additions to a function, which takes long beside short sums. */
 static int64_t FN(wide_columns)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows) {
     if (VECTOR_BYTES < 64 || g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
-    if (t->a_in_tiles || (g->a_col != 1 && g->a_row != 1) || !FN(lies_well)(g->b, g->b_row)) return 0;
+    const int gapless = g->a_col == 1 || g->a_row == 1;
+    if (t->a_in_tiles || !gapless || !FN(lies_well)(g->b, g->b_row)) return 0;
     const int reads = t->accumulate || t->relu_gradient;
     const int64_t panels = 2 * PANEL_WIDTH * t->k * (int64_t)sizeof(REAL);
     const int fits = t->k >= (reads ? LONG_SUMS : 1) && panels <= fnn_near_bytes() / 2;
@@ -762,7 +763,7 @@ static int64_t FN(block_rows)(const fnn_gemm *g, const FN(tile_args) *t) {
 }
 
 /* From one step of k to the next, so that no line is left out: high tiles ask at every other step. */
-#define LONGEST_STEP(wide) ((wide ? 64 : 32) / (int64_t)sizeof(REAL))
+#define LONGEST_STEP(wide) (((wide) > 0 ? 64 : 32) / (int64_t)sizeof(REAL))
 
 /* Share out among the tiles of so many rows what comes after them, so that the asking never stops:
  * too many lines that take long to come hold up others. A step of a transpose takes a line of its
