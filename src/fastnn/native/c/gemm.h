@@ -12,7 +12,7 @@
  * blocks of up to ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
  * read from the cache once per tile, and B as a whole once per row block; the tiles of a panel ask
  * for the next one. Where B as a whole stays in the cache and A is large, a block is a single tile
- * high, or two wide ones.
+ * high, or two wide ones; of a transpose only if rows of C are long.
  *
  * Relu and its gradient are applied in registers, other functions to a block of rows that is done,
  * while it is in the cache: a call for each tile takes 5 to 10 per cent more of a small network's
@@ -338,7 +338,7 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
     {FN(thin_tile_3x1), FN(thin_tile_3x2)}};
 
 #if VECTOR_BYTES == 64
-/* Tiles of two packed panels and rows of A that lie as such. Where a vector can be loaded but once
+/* Tiles of two panels. Where a vector can be loaded but once
  * in a cycle, or little more often, as on an Ice Lake that others use as well, high tiles wait: they
  * load 16 vectors for 28 multiply-adds, these 10 for 24. 132 against 111 GFLOP/s at 32 x 64 x 64. */
 static void FN(wide_tile_5)(const FN(tile_args) *t) { FN(tile)(t, 5, 2 * PANEL_VECTORS, 1); }
