@@ -162,3 +162,6 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef LOG_POLYNOMIAL
 #undef ERFC_POLYNOMIAL
 #undef TANH_SHRINK_POLYNOMIAL
+#undef PIECES
+#undef PIECE_SHIFT
+#undef FIRST_PIECE

@@ -36,6 +36,24 @@ INLINE vec FN(polynomial)(const REAL *coefficients, const int count, vec x) {
     return last * x + other;
 }
 
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+#include "pieces.h"
+/* Of each lane's piece, the number in this row. */
+INLINE vec FN(of_pieces)(ivec pieces, const REAL *row) {
+    return _mm512_permutex2var_ps(FN(load)(row), (__m512i)pieces, FN(load)(row + LANES));
+}
+/* The function of x >= 0 that this table holds: no division, and each coefficient takes a single
+ * instruction for all lanes. */
+INLINE vec FN(piecewise)(const REAL table[][PIECES], const int rows, vec x) {
+    const ivec pieces = (ivec)((FN(uvec))FN(at_least)(x, FIRST_PIECE) >> PIECE_SHIFT);
+    const vec t = x - FN(of_pieces)(pieces, table[0]);
+    vec y = FN(of_pieces)(pieces, table[rows - 1]);
+    UNROLL
+    for (int i = rows - 2; i > 0; i--) y = y * t + FN(of_pieces)(pieces, table[i]);
+    return y;
+}
+#endif
+
 /* exp(r) - 1 - r for |r| <= ln(2) / 2. */
 INLINE vec FN(exp_beyond_line)(vec r) {
     static const REAL c[] = {EXP_POLYNOMIAL};
@@ -100,6 +118,12 @@ INLINE vec FN(log1p_of_any)(vec x) {
     return FN(select)(x == FN(splat)(INFINITY), x, FN(log)(sum) + lost / sum);
 }
 
+#ifdef PIECES
+INLINE vec FN(tanh)(vec x) {
+    const vec a = FN(at_most)(FN(abs)(x), TANH_HIGHEST);
+    return FN(with_sign)(FN(piecewise)(FN(tanh_pieces), COUNT(FN(tanh_pieces)), a), x);
+}
+#else
 /* h / (h + 1) with h = (exp(2|x|) - 1) / 2. One product reduces |x|, by halves of ln(2): where n is
  * large enough for its rounding to matter, tanh is too close to 1 to notice. */
 INLINE vec FN(tanh)(vec x) {
@@ -114,6 +138,7 @@ INLINE vec FN(tanh)(vec x) {
     const vec h = power * half + ((REAL)0.5 * power - (REAL)0.5);
     return FN(with_sign)(h / (h + 1), x);
 }
+#endif
 
 /* The sigmoid of x from e = exp(-|x|). */
 INLINE vec FN(sigmoid_from)(vec e, vec x) {
@@ -191,10 +216,10 @@ INLINE vec FN(tanh_shrink)(vec x) {
 }
 
 /* x P(X < x) of the standard normal distribution, which is x less, or plus, a P(X > a) with a = |x|.
- * That is m (1 + p) exp(-a^2 / 2) with m = a / (2 a + 2 c), and p a polynomial in
- * q = (a - c) / (a + c) = 4 m - 1. The derivative is P(X < x) and x times the density. */
+ * That is a w exp(-a^2 / 2) with w from pieces or, where there are none, m (1 + p) in place of a w
+ * with m = a / (2 a + 2 c), and p a polynomial in q = (a - c) / (a + c) = 4 m - 1. The derivative is
+ * P(X < x) and x times the density. */
 INLINE vec FN(gelu)(vec x, vec *slope) {
-    static const REAL c[] = {ERFC_POLYNOMIAL};
     const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
     const vec leading = (vec)((ivec)a & LEADING_HALF);
     const vec high = (REAL)-0.5 * leading * leading;
@@ -203,6 +228,11 @@ INLINE vec FN(gelu)(vec x, vec *slope) {
     FN(reduce)(high + low, &n);
     const vec r = (high - n * LN2_HIGH) + (low - n * LN2_LOW);
 
+#ifdef PIECES
+    const vec w = FN(piecewise)(FN(tail_pieces), COUNT(FN(tail_pieces)), a), m = a * w;
+    const vec t = FN(small_expm1)(r), z = t;
+#else
+    static const REAL c[] = {ERFC_POLYNOMIAL};
     const vec twice = 2 * a, larger = FN(at_least)(twice, 2 * ERFC_CENTRE);
     const vec smaller = FN(at_most)(twice, 2 * ERFC_CENTRE);
     const vec sum = larger + smaller, lost = smaller - (sum - larger);
@@ -210,10 +240,11 @@ INLINE vec FN(gelu)(vec x, vec *slope) {
     const vec p = FN(polynomial)(c, COUNT(c), q);
 
     /* 1 + t is exp(r) times sum / (sum + lost). */
-    const vec inverse = (1 - q) * (REAL)(0.25 / ERFC_CENTRE); /* of sum */
-    const vec beyond = FN(exp_beyond_line)(r) - lost * inverse;
+    const vec w = (1 - q) * (REAL)(0.25 / ERFC_CENTRE); /* 1 / sum */
+    const vec beyond = FN(exp_beyond_line)(r) - lost * w;
     const vec t = r + beyond, z = (p + r) + (t * p + beyond);
-    const vec tail = FN(scaled)(inverse, z, n), probability = FN(select)(x < (vec){0}, tail, 1 - tail);
+#endif
+    const vec tail = FN(scaled)(w, z, n), probability = FN(select)(x < (vec){0}, tail, 1 - tail);
     const vec density = (REAL)0.39894228040143268 * FN(scaled)(FN(splat)(1), t, n);
     *slope = probability + FN(with_sign)(a, x) * density;
     return FN(relu)(x) - FN(scaled)(m, z, n);
