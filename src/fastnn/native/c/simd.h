@@ -80,6 +80,22 @@ INLINE vec FN(sqrt)(vec x) {
 }
 #endif
 
+/* What x * x, rounded to `square`, has lost. */
+#if defined(__AVX512F__) && REAL_IS_FLOAT
+INLINE vec FN(lost_by_square)(vec x, vec square) { return _mm512_fmsub_ps(x, x, square); }
+#elif defined(__AVX512F__)
+INLINE vec FN(lost_by_square)(vec x, vec square) { return _mm512_fmsub_pd(x, x, square); }
+#elif defined(__AVX2__) && REAL_IS_FLOAT
+INLINE vec FN(lost_by_square)(vec x, vec square) { return _mm256_fmsub_ps(x, x, square); }
+#elif defined(__AVX2__)
+INLINE vec FN(lost_by_square)(vec x, vec square) { return _mm256_fmsub_pd(x, x, square); }
+#else
+INLINE vec FN(lost_by_square)(vec x, vec square) {
+    const vec leading = (vec)((ivec)x & LEADING_HALF);
+    return (x - leading) * (x + leading) - (square - leading * leading);
+}
+#endif
+
 /* 2^n for an integer n and a normal result. Adding the magic number leaves n + bias in the low
  * bits; the shift drops what is above them. */
 INLINE vec FN(power_of_two)(vec n) {

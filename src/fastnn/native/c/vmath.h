@@ -202,15 +202,14 @@ INLINE vec FN(mish)(vec x, vec *slope) {
  * denominator lost by rounding is put right, for which one digit of 1 / (3 + r) is enough. */
 INLINE vec FN(tanh_shrink)(vec x) {
     static const REAL c[] = {TANH_SHRINK_POLYNOMIAL};
-    const vec a = FN(abs)(x), b = FN(at_most)(a, TANH_SHRINK_NEAR), square = b * b;
-    const vec leading = (vec)((ivec)b & LEADING_HALF);
-    const vec lost_square = (b - leading) * (b + leading) - (square - leading * leading);
+    const vec a = FN(abs)(x), b = FN(at_most)(a, TANH_SHRINK_NEAR), square = FN(rounded)(b * b);
     const vec r = square + square * FN(polynomial)(c, COUNT(c), square);
     const vec sum = 3 + r, lost = r - (sum - 3);
     const ivec is_near = a < FN(splat)(TANH_SHRINK_NEAR);
     const vec quotient = FN(select)(is_near, square, FN(splat)(2)) /
                          FN(select)(is_near, sum, FN(exp)(2 * a) + 1);
-    const vec mended = (lost_square - quotient * lost) * ((REAL)0.32 - (REAL)0.056 * r);
+    const vec all_lost = FN(lost_by_square)(b, square) - quotient * lost;
+    const vec mended = all_lost * ((REAL)0.32 - (REAL)0.056 * r);
     const vec far = FN(with_sign)((a - 1) + quotient, x);
     return FN(select)(is_near, x * (quotient + mended), far);
 }
@@ -221,11 +220,10 @@ INLINE vec FN(tanh_shrink)(vec x) {
  * P(X < x) and x times the density. */
 INLINE vec FN(gelu)(vec x, vec *slope) {
     const vec a = FN(at_most)(FN(abs)(x), GELU_HIGHEST);
-    const vec leading = (vec)((ivec)a & LEADING_HALF);
-    const vec high = (REAL)-0.5 * leading * leading;
-    const vec low = (REAL)-0.5 * (a - leading) * (a + leading);
+    const vec square = FN(rounded)(a * a), high = (REAL)-0.5 * square;
+    const vec low = (REAL)-0.5 * FN(lost_by_square)(a, square);
     vec n;
-    FN(reduce)(high + low, &n);
+    FN(reduce)(high, &n);
     const vec r = (high - n * LN2_HIGH) + (low - n * LN2_LOW);
 
 #ifdef PIECES
