@@ -3,7 +3,8 @@
  * exp by Cody and Waite's reduction x = n ln 2 + r and a polynomial in r; log through
  * s = f / (2 + f) as in fdlibm; tanh by expm1, so that small arguments keep their relative
  * accuracy; the normal tail by a polynomial in (a - c) / (a + c) times exp(-a^2 / 2), with a^2
- * taken in two parts. NaN passes through everything.
+ * taken in two parts. In float32, AVX-512 has piecewise polynomials for tanh and the tail. NaN passes
+ * through everything.
  *
  * The error is bounded by how often a whole result is rounded. So a product with exp(r) is taken
  * as m + m (exp(r) - 1), one rounding for product and sum where there is a fused multiply-add, and
@@ -13,12 +14,12 @@
  * Polynomials in two chains of dependent operations instead of one took 10% off exp and 20% off
  * gelu in float64 under AVX2, and changed little in float32. More chains, or two or four vectors
  * per iteration, gained nothing worth the code. ns per element over 100,000 in C, on one thread of
- * a Zen 4, float32 and float64, NumPy 2.4 for comparison:
+ * an Ice Lake, float32 and float64, NumPy 2.4 for comparison:
  *
  *             AVX-512      AVX2         NumPy
- *     exp     0.19  0.53   0.30  0.81   0.45  0.80
- *     tanh    0.25  0.67   0.36  0.96   0.36  1.66
- *     gelu    0.69  2.1    1.0   2.9    17    17 (with the erf of SciPy) */
+ *     exp     0.24  0.66   0.41  1.1    0.43  1.1
+ *     tanh    0.21  0.88   0.42  1.2    0.30  1.4
+ *     gelu    0.58  2.6    1.2   3.4    18    26 (with the erf of SciPy) */
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
