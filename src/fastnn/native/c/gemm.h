@@ -987,21 +987,36 @@ INLINE void FN(pack_rows)(int64_t k, int64_t width, const REAL *b, int64_t b_row
             }
 }
 
-/* One panel of columns of B, each of which lies in memory as a row, a square of LANES by LANES at a
- * time. */
+/* Up to LANES steps of a panel of columns of B, each of which lies in memory as a row, a square of
+ * LANES by LANES at a time. */
+INLINE void FN(pack_squares)(int64_t steps, int64_t width, const REAL *b, int64_t b_col, REAL *out) {
+    for (int64_t j = 0; j < PANEL_WIDTH; j += LANES, b += LANES * b_col) {
+        vec square[LANES];
+        UNROLL
+        for (int64_t i = 0; i < LANES; i++)
+            square[i] = j + i < width ? FN(load_columns)(b + i * b_col, steps) : (vec){0};
+        FN(transpose)(square);
+        UNROLL
+        for (int64_t i = 0; i < LANES; i++)
+            if (i < steps) FN(store)(out + i * PANEL_WIDTH + j, square[i]);
+    }
+}
+
+/* Functions of their own, in which all addresses fit the registers. */
+static __attribute__((noinline)) void FN(pack_whole)(const REAL *b, int64_t b_col, REAL *out) {
+    FN(pack_squares)(LANES, PANEL_WIDTH, b, b_col, out);
+}
+static __attribute__((noinline)) void FN(pack_edge)(int64_t steps, int64_t width, const REAL *b,
+                                                    int64_t b_col, REAL *out) {
+    FN(pack_squares)(steps, width, b, b_col, out);
+}
+
 INLINE void FN(pack_columns)(int64_t k, int64_t width, const REAL *b, int64_t b_col, REAL *out) {
-    for (int64_t p = 0; p < k; p += LANES)
-        for (int64_t j = 0; j < PANEL_WIDTH; j += LANES) {
-            vec square[LANES];
-            UNROLL
-            for (int64_t i = 0; i < LANES; i++)
-                square[i] = j + i < width ? FN(load_columns)(b + (j + i) * b_col + p, k - p)
-                                          : (vec){0};
-            FN(transpose)(square);
-            UNROLL
-            for (int64_t i = 0; i < LANES; i++)
-                if (p + i < k) FN(store)(out + (p + i) * PANEL_WIDTH + j, square[i]);
-        }
+    for (int64_t p = 0; p < k; p += LANES, b += LANES, out += LANES * PANEL_WIDTH)
+        if (width == PANEL_WIDTH && p + LANES <= k)
+            FN(pack_whole)(b, b_col, out);
+        else
+            FN(pack_edge)(k - p, width, b, b_col, out);
 }
 
 /* Panels one after the other, each k rows of PANEL_WIDTH, the last filled up with zeros. */
