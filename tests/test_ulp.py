@@ -108,6 +108,12 @@ def x_less_tanh(x):
     return np.where(np.abs(x) < 3, x * (near / (3 + near + fraction)), x - np.tanh(x))
 
 
+def quarters_of_octaves(dtype):
+    """Where pieces of piecewise polynomials meet, and the numbers next to that."""
+    ends = np.ldexp([[1.0], [1.25], [1.5], [1.75]], np.arange(-8, 8)).ravel().astype(dtype)
+    return np.concatenate([np.nextafter(ends, dtype(0)), ends, np.nextafter(ends, dtype(np.inf))])
+
+
 @cache
 def sample(activation, dtype, domain):
     """Points of the domain, dense near zero as well, the truth at them and its last place."""
@@ -115,6 +121,7 @@ def sample(activation, dtype, domain):
     low, high = domain
     tiny = float(np.finfo(dtype).smallest_subnormal)
     magnitudes = np.exp(rng.uniform(np.log(tiny), np.log(max(-low, high)), 100_000))
+    magnitudes = np.append(magnitudes, quarters_of_octaves(np.dtype(dtype).type))
     points = [
         rng.uniform(low, high, 100_000),
         rng.uniform(max(low, -8), min(high, 8), 200_000),
