@@ -6,7 +6,8 @@ Only ratios to the fastest of the contenders that are in both the store and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,14 @@ def _remarks(stored: dict[str, Any], machine: dict[str, Any], new: Ratios) -> li
         (new.keys() - stored["ratios"].keys(), "in this run and not stored, skipped"),
     ):
         if cases:
-            remarks.append(f"{len(cases)} case(s) {what}: {', '.join(sorted(cases))}")
+            remarks.append(f"{len(cases)} case(s) {what}: {_counted(cases)}")
     return remarks
+
+
+def _counted(cases: Iterable[str]) -> str:
+    """Say how many cases of each task there are."""
+    counts = Counter(case.partition(": ")[0] for case in cases)
+    return ", ".join(f"{task} ({count})" for task, count in sorted(counts.items()))
 
 
 def _load() -> dict[str, Any]:

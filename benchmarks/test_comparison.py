@@ -65,7 +65,7 @@ def test_a_ratio_may_fall_by_the_tolerance_and_no_further():
 def test_only_those_in_both_are_compared():
     fallen, remarks = baseline.compare(MACHINE, [result("a", fastnn=1, JAX=4, Keras=0.1)])
     assert fallen == []
-    assert remarks == ["1 case(s) stored and not in this run, skipped: predict: b"]
+    assert remarks == ["1 case(s) stored and not in this run, skipped: predict (1)"]
 
 
 @pytest.mark.usefixtures("store")
