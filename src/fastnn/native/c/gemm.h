@@ -338,9 +338,9 @@ static const FN(tile_function) FN(thin_tiles)[THIN_ROWS][PANEL_VECTORS] = {
     {FN(thin_tile_3x1), FN(thin_tile_3x2)}};
 
 #if VECTOR_BYTES == 64
-/* Tiles of two panels. Where a vector can be loaded but once
- * in a cycle, or little more often, as on an Ice Lake that others use as well, high tiles wait: they
- * load 16 vectors for 28 multiply-adds, these 10 for 24. 132 against 111 GFLOP/s at 32 x 64 x 64. */
+/* Tiles of two panels. Where a vector can be loaded but once in a cycle, or little more often, as on
+ * an Ice Lake that others use as well, high tiles wait: they load 16 vectors for 28 multiply-adds,
+ * these 10 for 24. 132 against 111 GFLOP/s at 32 x 64 x 64. */
 static void FN(wide_tile_5)(const FN(tile_args) *t) { FN(tile)(t, 5, 2 * PANEL_VECTORS, 1); }
 static void FN(wide_tile_6)(const FN(tile_args) *t) { FN(tile)(t, 6, 2 * PANEL_VECTORS, 1); }
 static const FN(tile_function) FN(wide_tiles)[] = {FN(wide_tile_5), FN(wide_tile_6)};
