@@ -16,14 +16,15 @@ STANDARD = [
     "-fno-asynchronous-unwind-tables",
 ]
 
-# The kernels unroll themselves where that helps; -O3 would add a third to their size and no speed.
-# Loops begin where that is good for them; to align branches and functions, too, takes 30 kB and
-# gains nothing. Clang never aligns branches, and would say so.
-FOR_SPEED = [
-    *("-O2", "-ftree-vectorize"),
-    *("-fno-align-jumps", "-fno-align-labels", "-fno-align-functions"),
+# For modules that users call: to align branches and functions takes 30 kB and gains nothing. Clang
+# never aligns branches, and would say so.
+FOR_CALLS = [
+    *("-O2", "-fno-align-jumps", "-fno-align-labels", "-fno-align-functions"),
     *("-Wno-ignored-optimization-argument", *STANDARD),
 ]
+# The kernels unroll themselves where that helps; -O3 would add a third to their size and no speed.
+# Loops begin where that is good for them.
+FOR_SPEED = [*FOR_CALLS, "-ftree-vectorize"]
 # For modules that call kernels and spend next to no time themselves.
 FOR_SIZE = ["-Os", *STANDARD]
 
@@ -64,7 +65,7 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
 
-def extension(name, *sources, optimise=FOR_SPEED):
+def extension(name, *sources, optimise=FOR_CALLS):
     return Extension(
         f"fastnn.native.{name}",
         [f"{NATIVE}/{name}.pyx", *sources],

@@ -7,9 +7,12 @@ import pytest
 
 from fastnn import activations, constraints, losses, metrics, optimizers, regularizers, use_threads
 from fastnn._checks import ACTIVATIONS
+from fastnn.native.dispatch import available_isas, use_isa
 from fastnn.native.engine import NativeEngine
 from fastnn.program import (
     ActivationOp,
+    AddOp,
+    BranchOp,
     Dataset,
     DenseOp,
     DropoutOp,
@@ -135,6 +138,75 @@ def test_forward_of_layers_of_several_panels(isa, dtype, rows):
             results.append(outputs(NativeEngine, program, x))
     np.testing.assert_allclose(results[0], expected, rtol=FORWARD[dtype], atol=FORWARD[dtype])
     np.testing.assert_array_equal(results[1], results[0])
+
+
+NARROW = [
+    ((4, 8, 8, 3), ("relu", "relu", "softmax")),
+    ((64, 64, 10), ("relu", "softmax")),
+    ((10, 64, 64, 1), ("tanh", "relu", "sigmoid")),
+    ((20, 32, 32, 32, 4), ("gelu", "relu", "linear", "log_softmax")),
+    ((150, 100, 16), ("relu", "log_softmax")),
+    ((1100, 3), ("softmax",)),
+    ((1, 1), ("linear",)),
+]
+
+
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize(("widths", "names"), NARROW)
+@pytest.mark.parametrize("bias", [True, False])
+def test_rows_have_the_same_bits_among_many_as_among_few(isa, dtype, widths, names, bias):
+    """Few rows lie in rows, many in the lanes of vectors, where units would leave some empty."""
+    program = make_program(widths, dtype, names, bias=bias)
+    x = np.random.default_rng(3).normal(size=(300, widths[0])).astype(dtype)
+    few = [outputs(NativeEngine, program, x[i : i + 4]) for i in range(0, 300, 4)]
+    for rows in (8, 17, 33, 96, 100, 129, 300):
+        many = outputs(NativeEngine, program, x[:rows])
+        np.testing.assert_array_equal(many, np.concatenate(few)[:rows])
+    np.testing.assert_allclose(
+        many, outputs(ReferenceEngine, program, x), rtol=FORWARD[dtype], atol=FORWARD[dtype]
+    )
+
+
+@pytest.mark.parametrize(("widths", "names"), NARROW[:4])
+def test_a_row_without_a_result_leaves_those_beside_it_alone(isa, widths, names):
+    program = make_program(widths, "float32", names)
+    x = np.random.default_rng(3).normal(size=(64, widths[0])).astype(np.float32)
+    expected = outputs(NativeEngine, program, x)
+    x[5], x[40, 0] = np.nan, np.inf
+    found = outputs(NativeEngine, program, x)
+    assert np.isnan(found[5]).all()
+    others = np.delete(np.arange(64), [5, 40])
+    np.testing.assert_array_equal(found[others], expected[others])
+
+
+@pytest.mark.parametrize(
+    ("widths", "names", "chosen"),
+    [
+        ((4, 8, 8, 3), ("relu", "relu", "softmax"), (0, 4)),
+        ((64, 64, 10), ("relu", "softmax"), (1, 3)),
+        ((784, 256, 128, 10), ("relu", "relu", "softmax"), (2, 4)),
+        ((784, 256, 128, 10), ("relu", "relu", "sparsemax"), (2, 3)),
+        ((64, 64, 64), ("relu", "relu"), (0, 0)),
+        ((8, 40, 100), ("relu", "softmax"), (0, 0)),
+    ],
+)
+def test_layers_are_transposed_where_lanes_would_be_empty(widths, names, chosen):
+    if "avx512" not in available_isas():
+        pytest.skip("needs a processor with AVX-512")
+    with use_isa("avx512"):
+        engine = NativeEngine(make_program(widths, "float32", names))
+    assert (engine.transposed_first, engine.transposed_end) == chosen
+
+
+def test_what_is_added_later_stays_in_rows():
+    below = make_program((8, 8, 3), "float32", ("relu", "linear"))
+    ops = [BranchOp(8, 8), below.ops[0], AddOp(8, 8), below.ops[1]]
+    program = Program(ops, 8, np.dtype(np.float32))
+    engine = NativeEngine(program)
+    assert engine.transposed_end == 0
+    x = np.random.default_rng(3).normal(size=(100, 8)).astype(np.float32)
+    native, reference = (outputs(engine, program, x) for engine in ENGINES)
+    np.testing.assert_allclose(native, reference, rtol=2e-5, atol=2e-5)
 
 
 def test_forward_sees_weights_that_have_changed():

@@ -88,6 +88,7 @@ cdef extern from "c/fastnn.h" nogil:
     ctypedef enum fnn_epilogue:
         FNN_STORE
         FNN_STORE_ACTIVATION
+        FNN_STORE_TRANSPOSE
         FNN_STORE_GRADIENT
 
     ctypedef struct fnn_gemm:
@@ -232,6 +233,8 @@ cdef extern from "c/fastnn.h" nogil:
         int (*packing_pays)(int64_t, int64_t, const void *, int64_t) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
         void (*dots)(const fnn_dots *) noexcept nogil
+        void (*transpose)(
+            int64_t, int64_t, const void *, int64_t, void *, int64_t, int64_t) noexcept nogil
         void (*activate)(
             fnn_activation, const double *, int64_t, const void *, void *) noexcept nogil
         void (*activate_gradient)(
@@ -241,6 +244,7 @@ cdef extern from "c/fastnn.h" nogil:
             fnn_activation, const double *, int64_t, const void *, void *, void *) noexcept nogil
         void (*activate_rows)(
             fnn_activation, int64_t, int64_t, const void *, int64_t, void *, int64_t) noexcept nogil
+        void (*softmax_columns)(int64_t, int64_t, void *, int64_t, int) noexcept nogil
         void (*activate_rows_gradient)(
             fnn_activation, int64_t, int64_t, const void *, int64_t, const void *, int64_t, void *,
             int64_t) noexcept nogil

@@ -1,11 +1,13 @@
 """The native engine: runs a whole program without Python in between.
 
 The weights are packed into panels when they have changed. Chunks of rows go through all ops
-before the next chunk, so that activations stay in the cache.
+before the next chunk, so that activations stay in the cache; through some of them transposed,
+where that leaves fewer lanes empty.
 """
 
 cimport cython
 cimport numpy as np
+from libc.math cimport log2
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -37,7 +39,9 @@ from fastnn.program import LayerOp, aligned_zeros
 np.import_array()
 
 cdef enum:
-    CHUNK_ROWS = 96            # rows that go through all ops together
+    CHUNK_ROWS = 96            # rows that go through all ops together: whole wide tiles of them,
+    NARROW_CHUNK_ROWS = 128    # or, in narrow networks that transpose them, whole wide panels
+    NARROW_BYTES = 512         # of a row of these at most
     SHARED_ROWS = 16           # from here on threads share rows, below the columns of each product
     INPUT = -1                 # the slot of the program's input
 
@@ -51,6 +55,39 @@ cdef struct Call:
     int64_t share_bytes
 
 cdef double SHORT_FLOPS = 2e4     # below it, to release the GIL costs more than it gives
+
+
+# A product has its units in the lanes of vectors: ten units leave six of sixteen lanes empty. In a
+# transposed chunk the rows lie in the lanes, which are all used; each output has the same bits. Per
+# row it takes so many multiply-adds of whole vectors, or as long as these:
+cdef enum:
+    FULL_VECTORS = 4                  # of units that go through a product together
+
+cdef double[FULL_VECTORS] LAST_VECTORS    # and the last, which wait for what they load
+LAST_VECTORS[:] = [0.0, 2.0, 2.3, 3.6]
+cdef double ENDS_OF_TILES = 1.05      # times as many as there would be without them
+cdef double SAVED_BY_SOFTMAX = 24.0
+
+
+cdef bint has_transpose(const Op *op, int64_t lanes) noexcept nogil:
+    """Whether an op can work on a transposed chunk."""
+    if op.kind == ACTIVATION and op.activation in (FNN_SOFTMAX, FNN_LOG_SOFTMAX):
+        return op.outputs <= lanes
+    return op.kind == DENSE or (op.kind == ACTIVATION and op.activation < FNN_SOFTMAX)
+
+
+cdef double saved_by_transpose(const Op *op, int64_t lanes) noexcept nogil:
+    """How much less a row takes then."""
+    cdef int64_t vectors = (op.outputs + lanes - 1) // lanes
+    cdef double in_columns = vectors - vectors % FULL_VECTORS + LAST_VECTORS[vectors % FULL_VECTORS]
+    if op.kind == DENSE:
+        return op.inputs * (in_columns - ENDS_OF_TILES * op.outputs / lanes)
+    return SAVED_BY_SOFTMAX if op.activation >= FNN_SOFTMAX else 0.0
+
+
+cdef double work_of_transpose(int64_t columns, int64_t lanes) noexcept nogil:
+    """What it takes to transpose a chunk of so many columns: a shuffle is worth two of them."""
+    return 4.0 + 2.0 * log2(lanes) / lanes * columns
 
 
 # Whole numbers below these are exact.
@@ -74,6 +111,9 @@ cdef class NativeEngine:
     cdef int64_t chunk_bytes   # of a slot: an op's output for a chunk of rows
     cdef int64_t share_bytes   # of all slots, and the room of the layers
     cdef int slots
+    cdef readonly int transposed_first, transposed_end    # the ops that work on transposed chunks
+    cdef int64_t transposed_bytes  # of an input or output of theirs for a chunk of rows
+    cdef int64_t chunk_rows
     cdef int64_t inputs, outputs
     cdef int type_number
     cdef double row_flops, row_work
@@ -98,13 +138,11 @@ cdef class NativeEngine:
         self.ops = Ops(program, training=False)
         self._watch_blocks()
         self.row_flops, self.row_work = flops_per_row(program), work_per_row(program)
+        self._plan_sharing()
+        self._plan_transposing()
+        self._plan_chunks()
         self._allocate()
         self._plan_slots()
-        cdef int i
-        self.rows_can_be_shared = CHUNK_ROWS * self.row_flops < call_flops()
-        for i in range(self.ops.count):
-            if self.ops.items[i].kind in (CUSTOM, USER):  # need the GIL
-                self.rows_can_be_shared = False
         first = program.ops[0] if program.ops else None
         self.reads_indices = isinstance(first, LayerOp) and first.kernel == "embedding"
 
@@ -121,6 +159,54 @@ cdef class NativeEngine:
             self.packed_at[i] = -1
         return 0
 
+    cdef int _plan_sharing(self) except -1:
+        """Whether threads share the rows of a call, or each product."""
+        cdef int i
+        self.rows_can_be_shared = NARROW_CHUNK_ROWS * self.row_flops < call_flops()
+        for i in range(self.ops.count):
+            if self.ops.items[i].kind in (CUSTOM, USER):  # need the GIL
+                self.rows_can_be_shared = False
+        return 0
+
+    cdef void _plan_transposing(self) noexcept:
+        """Choose the ops that work on transposed chunks: those that save most by it.
+
+        A chunk is transposed by one thread. What is added later has to lie in rows.
+        """
+        cdef int i, first, end
+        cdef double saved, best = 0.0
+        cdef int64_t lanes = self.ops.table.vector_width
+        cdef const Op *op
+        self.transposed_first = self.transposed_end = 0
+        for i in range(self.ops.count):
+            if self.ops.items[i].kind == ADD or not self.rows_can_be_shared:
+                return
+        for first in range(self.ops.count):
+            saved = -work_of_transpose(self.ops.items[first].inputs, lanes)
+            for end in range(first + 1, self.ops.count + 1):
+                op = &self.ops.items[end - 1]
+                if not has_transpose(op, lanes) or self.ops.items[first].kind != DENSE:
+                    break
+                saved += saved_by_transpose(op, lanes)
+                if saved - work_of_transpose(op.outputs, lanes) > best:
+                    best = saved - work_of_transpose(op.outputs, lanes)
+                    self.transposed_first, self.transposed_end = first, end
+
+    cdef void _plan_chunks(self) noexcept:
+        """Choose how many rows a chunk has."""
+        cdef int i
+        cdef int64_t widest = self.inputs, turned = self.ops.items[self.transposed_first].inputs
+        cdef bint narrow
+        for i in range(self.ops.count):
+            widest = max(widest, self.ops.items[i].outputs)
+            if self.transposed_first <= i < self.transposed_end:
+                turned = max(turned, self.ops.items[i].outputs)
+        narrow = self.transposed_end > 0 and widest * self.ops.itemsize <= NARROW_BYTES
+        self.chunk_rows = NARROW_CHUNK_ROWS if narrow else CHUNK_ROWS
+        self.transposed_bytes = self.chunk_rows * turned * self.ops.itemsize
+        if self.transposed_end == 0:
+            self.transposed_bytes = 0
+
     cdef int _allocate(self) except -1:
         """Room for packed kernels; and for activations, which is made when first needed."""
         cdef int64_t widest = 0, size = 0, width = self.ops.table.panel_width
@@ -132,7 +218,7 @@ cdef class NativeEngine:
             widest = max(widest, op.row)
             if op.kind == DENSE:
                 size += round_up(op.outputs, width) * op.inputs
-        self.chunk_bytes = round_up(CHUNK_ROWS * widest * self.ops.itemsize, 64)
+        self.chunk_bytes = round_up(self.chunk_rows * widest * self.ops.itemsize, 64)
         self.packed = aligned_zeros(size, self.program.dtype)
         cdef char *panels = address(self.packed)
         for i in range(self.ops.count):
@@ -162,8 +248,9 @@ cdef class NativeEngine:
             op.slot = slot
             self.slots = max(self.slots, slot + 1)
             if op.kind == LAYER:
-                room = max(room, self.ops.layer_room(op, CHUNK_ROWS))
-        self.share_bytes = self.slots * self.chunk_bytes + round_up(room * self.ops.itemsize, 64)
+                room = max(room, self.ops.layer_room(op, self.chunk_rows))
+        self.share_bytes = self.slots * self.chunk_bytes + 2 * self.transposed_bytes
+        self.share_bytes += round_up(room * self.ops.itemsize, 64)
         return 0
 
     cdef set _held_after(self, int i, list entering):
@@ -280,8 +367,8 @@ cdef class NativeEngine:
     cdef int _run(self, const Call *call, int shares) except -1 nogil:
         """Run in parts short enough for signals to be heeded in between."""
         cdef Call part = call[0]
-        cdef double chunk_flops = CHUNK_ROWS * self.row_flops + 1
-        cdef int64_t step = CHUNK_ROWS * max(<int64_t>(shares * call_flops() / chunk_flops), 1)
+        cdef double chunk_flops = self.chunk_rows * self.row_flops + 1
+        cdef int64_t step = self.chunk_rows * max(<int64_t>(shares * call_flops() / chunk_flops), 1)
         cdef int64_t first = 0, count
         while first < call.rows:
             count = min(step, call.rows - first)
@@ -298,7 +385,8 @@ cdef class NativeEngine:
     cdef int _run_rows(self, const Call *call, int64_t first, int64_t count,
                        char *scratch) except -1 nogil:
         """Run some rows of a call, in chunks of about the same size."""
-        cdef int64_t size = self.ops.itemsize, chunks = (count + CHUNK_ROWS - 1) // CHUNK_ROWS
+        cdef int64_t size = self.ops.itemsize
+        cdef int64_t chunks = (count + self.chunk_rows - 1) // self.chunk_rows
         cdef int64_t i, row, end
         if self.ops.count == 0:
             memcpy(call.out + first * self.outputs * size, call.x + first * self.inputs * size,
@@ -317,19 +405,25 @@ cdef class NativeEngine:
         cdef int64_t row = self.inputs, next_row
         cdef const char *current = x
         cdef char *target
+        cdef char *turned = scratch + self.slots * self.chunk_bytes
         cdef Op *op
+        cdef bint transposing = rows >= self.ops.table.panel_width
         for i in range(self.ops.count):
+            if transposing and self.transposed_first <= i < self.transposed_end - 1:
+                continue
             op = &self.ops.items[i]
             target, next_row = scratch + op.slot * self.chunk_bytes, op.row
             if op.to_result:
                 target, next_row = out, op.outputs
-            if op.kind == DENSE:
+            if transposing and i == self.transposed_end - 1:
+                self._transposed(all_rows, rows, current, row, target, next_row, turned)
+            elif op.kind == DENSE:
                 self._dense(op, all_rows, rows, current, row, target, next_row)
             elif op.kind == ACTIVATION:
                 self.ops.elementwise(op, rows, current, row, target, next_row)
             elif op.kind == LAYER:
                 self._layer(op, rows, current, row, target, next_row,
-                            scratch + self.slots * self.chunk_bytes)
+                            turned + 2 * self.transposed_bytes)
             elif op.kind == ADD:
                 self._add(op, rows, x, scratch, current, row, target, next_row)
             elif op.kind == USER:
@@ -338,6 +432,40 @@ cdef class NativeEngine:
                 self.ops.custom_forward(op, rows, current, row, target, next_row)
             current, row = target, next_row
         return 0
+
+    cdef void _transposed(self, int64_t all_rows, int64_t rows, const char *x, int64_t x_row,
+                          char *y, int64_t y_row, char *turned) noexcept nogil:
+        """The ops that were chosen for it, over a transposed chunk; whole vectors of its rows."""
+        cdef const fnn_kernels *table = self.ops.table
+        cdef int64_t lanes = round_up(rows, table.vector_width)
+        cdef char *current = turned
+        cdef char *other = turned + self.transposed_bytes
+        cdef const Op *op = &self.ops.items[self.transposed_first]
+        cdef int i
+        table.transpose(rows, op.inputs, x, x_row, current, lanes, lanes)
+        for i in range(self.transposed_first, self.transposed_end):
+            op = &self.ops.items[i]
+            if op.kind == DENSE:
+                self._transposed_dense(op, all_rows, lanes, current, other)
+                current, other = other, current
+            elif op.activation < FNN_SOFTMAX:
+                table.activate(op.activation, op.options, op.outputs * lanes, current, current)
+            else:
+                table.softmax_columns(op.outputs, lanes, current, lanes,
+                                      op.activation == FNN_LOG_SOFTMAX)
+        table.transpose(op.outputs, rows, current, lanes, y, y_row,
+                        min(self.ops.stored(op.outputs), y_row))
+
+    cdef void _transposed_dense(self, const Op *op, int64_t all_rows, int64_t lanes,
+                                const char *x, char *y) noexcept nogil:
+        """The transposed kernel, read as it lies, times the transposed rows."""
+        cdef fnn_gemm g = op.gemm
+        g.whole_m, g.m, g.n = all_rows, op.outputs, lanes
+        g.a, g.a_row, g.a_col = op.kernel, 1, op.outputs
+        g.b, g.b_row, g.b_panel = x, lanes, self.ops.table.panel_width
+        g.c, g.c_row = y, lanes
+        g.epilogue = FNN_STORE_TRANSPOSE
+        self.ops.table.gemm(&g)
 
     cdef void _layer(self, const Op *op, int64_t rows, const char *x, int64_t x_row, char *y,
                      int64_t y_row, char *room) noexcept nogil:

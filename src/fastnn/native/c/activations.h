@@ -336,6 +336,9 @@ INLINE void FN(row_subtract)(const REAL *x, REAL first, REAL second, REAL *y, in
 
 INLINE REAL FN(scalar_log)(REAL x) { return FN(log)(FN(splat)(x))[0]; }
 
+/* One logarithm for many exponentials: its code is not wanted everywhere. */
+static __attribute__((noinline)) vec FN(rare_log)(vec x) { return FN(log)(x); }
+
 /* Rows of one or two vectors are narrow: LANES of them are reduced together, and the exponentials wait
  * beside the array, for what part of a vector has been stored to must not be read soon. */
 #define NARROW_VECTORS 2
@@ -435,8 +438,9 @@ INLINE void FN(store_narrow)(int64_t count, int64_t columns, const int vectors,
                               i <= within ? LANES : columns - j * LANES);
 }
 
-INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
-                               int64_t y_row, const int vectors, const int logarithm) {
+static void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
+                               int64_t y_row, int logarithm) {
+    const int vectors = NARROW_VECTORS;
     FN(narrow_rows) block;
     REAL logs[LANES], factors[LANES];
     for (int64_t first = 0; first < rows; first += LANES, x += LANES * x_row, y += LANES * y_row) {
@@ -445,7 +449,7 @@ INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int
         const vec totals = FN(load)(block.total);
         FN(store)(factors, logarithm ? FN(splat)(1) : 1 / totals);
         if (logarithm) {
-            FN(store)(logs, FN(log)(totals));
+            FN(store)(logs, FN(rare_log)(totals));
             for (int64_t i = 0; i < count; i++)
                 UNROLL
                 for (int j = 0; j < vectors; j++) {
@@ -458,37 +462,72 @@ INLINE void FN(narrow_softmax)(int64_t rows, int64_t columns, const REAL *x, int
     }
 }
 
-/* Rows of so few columns go side by side, a row in each lane, so that an exponential serves LANES
- * rows: 4096 rows of 3 take 43 us one after the other, and 15 us so. */
+/* So few numbers are summed up one after the other. */
 #define FEW_COLUMNS (LANES / 2)
 
-INLINE void FN(softmax_side_by_side)(int64_t count, int64_t columns, const REAL *x, int64_t x_row,
-                                     REAL *y, int64_t y_row, const int logarithm) {
-    REAL side[FEW_COLUMNS][LANES] = {{0}};
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j < columns; j++) side[j][i] = x[i * x_row + j];
-    vec largest = FN(load)(side[0]), total = {0}, v[FEW_COLUMNS];
-    for (int64_t j = 1; j < columns; j++) largest = FN(larger)(largest, FN(load)(side[j]));
-    for (int64_t j = 0; j < columns; j++) {
-        const vec shifted = FN(load)(side[j]) - largest, e = FN(exp)(shifted);
-        v[j] = logarithm ? shifted : e;
-        total += e;
+/* Sums in the order that rows of as many columns have. */
+static __attribute__((noinline)) vec FN(sum_of_columns)(int64_t count, const vec *x) {
+    vec total = {0}, all[LANES];
+    if (count > FEW_COLUMNS) {
+        UNROLL
+        for (int j = 0; j < LANES; j++) all[j] = j < count ? x[j] : (vec){0};
+        return FN(sum_vectors)(all);
     }
-    const vec of_row = logarithm ? FN(log)(total) : 1 / total;
-    for (int64_t j = 0; j < columns; j++)
-        FN(store)(side[j], logarithm ? v[j] - of_row : v[j] * of_row);
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j < columns; j++) y[i * y_row + j] = side[j][i];
+    for (int64_t j = 0; j < count; j++) total += x[j];
+    return total;
 }
 
+/* Some vectors of columns of x, which has up to LANES rows: in place, and with the bits that these
+ * columns have as rows. They wait less for one another than each for itself. */
+#define VECTORS_AT_ONCE (VECTOR_BYTES / 16)
+
+INLINE void FN(softmax_of_vectors)(int64_t rows, REAL *x, int64_t x_row, const int vectors,
+                                   int logarithm) {
+    vec largest[VECTORS_AT_ONCE], e[VECTORS_AT_ONCE][LANES], of_column[VECTORS_AT_ONCE];
+    UNROLL
+    for (int v = 0; v < vectors; v++) largest[v] = FN(load)(x + v * LANES);
+    for (int64_t j = 1; j < rows; j++)
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            largest[v] = FN(larger)(largest[v], FN(load)(x + j * x_row + v * LANES));
+    for (int64_t j = 0; j < rows; j++)
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            e[v][j] = FN(exp)(FN(load)(x + j * x_row + v * LANES) - largest[v]);
+    for (int v = 0; v < vectors; v++) {
+        const vec total = FN(sum_of_columns)(rows, e[v]);
+        of_column[v] = logarithm ? FN(rare_log)(total) : 1 / total;
+    }
+    for (int64_t j = 0; j < rows; j++)
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            REAL *p = x + j * x_row + v * LANES;
+            FN(store)(p, logarithm ? (FN(load)(p) - largest[v]) - of_column[v]
+                                   : e[v][j] * of_column[v]);
+        }
+}
+
+static void FN(softmax_columns)(int64_t rows, int64_t columns, void *x_, int64_t x_row,
+                                int logarithm) {
+    REAL *x = x_;
+    int64_t i = 0;
+    for (; i + VECTORS_AT_ONCE * LANES <= columns; i += VECTORS_AT_ONCE * LANES)
+        FN(softmax_of_vectors)(rows, x + i, x_row, VECTORS_AT_ONCE, logarithm);
+    for (; i < columns; i += LANES) FN(softmax_of_vectors)(rows, x + i, x_row, 1, logarithm);
+}
+
+/* Rows of up to LANES columns go side by side, a row in each lane, so that an exponential serves
+ * LANES rows: 4096 rows of 3 take 43 us one after the other, and 15 us so. */
 static void FN(short_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                               int64_t y_row, int logarithm) {
-    for (int64_t i = 0; i < rows; i += LANES, x += LANES * x_row, y += LANES * y_row) {
-        const int64_t count = rows - i < LANES ? rows - i : LANES;
-        if (logarithm)
-            FN(softmax_side_by_side)(count, columns, x, x_row, y, y_row, 1);
-        else
-            FN(softmax_side_by_side)(count, columns, x, x_row, y, y_row, 0);
+    const int64_t most = VECTORS_AT_ONCE * LANES;
+    REAL side[LANES * VECTORS_AT_ONCE * LANES] __attribute__((aligned(64)));
+    for (int64_t first = 0; first < rows; first += most, x += most * x_row, y += most * y_row) {
+        const int64_t count = rows - first < most ? rows - first : most;
+        const int64_t whole = (count + LANES - 1) / LANES * LANES;
+        FN(transpose_matrix)(count, columns, x, x_row, side, most, whole);
+        FN(softmax_columns)(columns, whole, side, most, logarithm);
+        FN(transpose_matrix)(columns, count, side, most, y, y_row, columns);
     }
 }
 
@@ -498,14 +537,19 @@ INLINE REAL FN(sum_in_order)(int64_t count, vec x) {
     return total;
 }
 
-/* A single row of one vector at most, with the same bits as among others. */
-static void FN(softmax_alone)(int64_t columns, const REAL *x, int64_t readable, REAL *y,
-                              int logarithm) {
+/* Few rows of one vector at most, with the bits that they have side by side. */
+#define LONELY_ROWS (LANES / 4)
+
+static void FN(softmax_one_by_one)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row,
+                                   REAL *y, int64_t y_row, int logarithm) {
     const ivec used = FN(first_lanes)(columns);
-    const vec v = FN(load_row)(x, columns, readable, FN(splat)(-INFINITY));
-    const vec shifted = FN(where)(used, v - FN(max)(v)), e = FN(where)(used, FN(exp)(shifted));
-    const REAL total = columns <= FEW_COLUMNS ? FN(sum_in_order)(columns, e) : FN(sum)(e);
-    FN(store_columns)(y, logarithm ? shifted - FN(scalar_log)(total) : e * (1 / total), columns);
+    for (int64_t i = 0; i < rows; i++, x += x_row, y += y_row) {
+        const vec v = FN(load_row)(x, columns, x_row, FN(splat)(-INFINITY));
+        const vec shifted = FN(where)(used, v - FN(max)(v)), e = FN(where)(used, FN(exp)(shifted));
+        const REAL total = columns <= FEW_COLUMNS ? FN(sum_in_order)(columns, e) : FN(sum)(e);
+        const vec result = logarithm ? shifted - FN(rare_log)(FN(splat)(total)) : e * (1 / total);
+        FN(store_columns)(y, result, columns);
+    }
 }
 
 static void FN(wide_softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
@@ -514,7 +558,7 @@ static void FN(wide_softmax)(int64_t rows, int64_t columns, const REAL *x, int64
         const REAL largest = FN(row_max)(x, columns);
         const REAL sum = FN(row_exp)(x, largest, logarithm ? NULL : y, columns);
         if (logarithm)
-            FN(row_subtract)(x, largest, FN(scalar_log)(sum), y, columns);
+            FN(row_subtract)(x, largest, FN(rare_log)(FN(splat)(sum))[0], y, columns);
         else
             FN(row_scale)(y, 1 / sum, y, columns);
     }
@@ -522,16 +566,12 @@ static void FN(wide_softmax)(int64_t rows, int64_t columns, const REAL *x, int64
 
 static void FN(softmax)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row, REAL *y,
                         int64_t y_row, int logarithm) {
-    if (rows == 1 && columns <= LANES)
-        FN(softmax_alone)(columns, x, x_row, y, logarithm);
-    else if (columns <= FEW_COLUMNS)
-        FN(short_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
-    else if (columns <= LANES && logarithm)
-        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1, 1);
+    if (columns <= LANES && (rows == 1 || rows <= LONELY_ROWS))
+        FN(softmax_one_by_one)(rows, columns, x, x_row, y, y_row, logarithm);
     else if (columns <= LANES)
-        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 1, 0);
+        FN(short_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
     else if (columns <= NARROW_COLUMNS)
-        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, 2, logarithm);
+        FN(narrow_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
     else
         FN(wide_softmax)(rows, columns, x, x_row, y, y_row, logarithm);
 }

@@ -102,6 +102,8 @@ typedef enum {
 typedef enum {
     FNN_STORE,            /* c = ab + bias                              */
     FNN_STORE_ACTIVATION, /* c = activation(ab + bias)                  */
+    FNN_STORE_TRANSPOSE,  /* the same, with an element of bias for each row of c; all of them have
+                             the bits that FNN_STORE_ACTIVATION gives them in the transposed c  */
     FNN_STORE_GRADIENT    /* c = ab * activation'(.), taken from saved  */
 } fnn_epilogue;
 
@@ -119,14 +121,16 @@ typedef struct {
     int64_t b_row, b_panel;
     void *c;
     int64_t c_row;
-    const void *bias;  /* n elements readable to the end of the last vector, or NULL */
+    const void *bias;  /* n elements readable to the end of the last vector, or NULL; for
+                          FNN_STORE_TRANSPOSE m elements */
     fnn_epilogue epilogue;
     fnn_activation activation;
     const double *options;
     const void *saved; /* for FNN_STORE_GRADIENT: the activation's input or its output, */
     int64_t saved_row; /* whichever `fnn_saves_input` says                              */
     int64_t whole_m;   /* m of the product that this one is a part of: the order of sums, and so
-                          their rounding, depends on it and on b_row, not on m and n */
+                          their rounding, depends on it and on b_row, not on m and n; for
+                          FNN_STORE_TRANSPOSE n of that one, more than three */
     int add;           /* to what C holds */
 } fnn_gemm;
 
@@ -295,6 +299,10 @@ typedef struct {
 
     void (*dots)(const fnn_dots *d);
 
+    /* y = the transpose of x. Rows of y get `written` elements, zeros where x has no row. */
+    void (*transpose)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,
+                      int64_t y_row, int64_t written);
+
     /* Element by element over n elements; y may be x. */
     void (*activate)(fnn_activation kind, const double *options, int64_t n, const void *x,
                      void *y);
@@ -308,6 +316,9 @@ typedef struct {
      * y may be x. */
     void (*activate_rows)(fnn_activation kind, int64_t rows, int64_t columns, const void *x,
                           int64_t x_row, void *y, int64_t y_row);
+    /* Softmax, or its logarithm, of each of some whole vectors of columns, in place. Up to
+     * `vector_width` rows; the bits are those of `activate_rows` for several rows. */
+    void (*softmax_columns)(int64_t rows, int64_t columns, void *x, int64_t x_row, int logarithm);
     /* The gradient at x, which has `columns`, from that at y; out may be gradient if y has as many
      * columns as x. */
     void (*activate_rows_gradient)(fnn_activation kind, int64_t rows, int64_t columns,

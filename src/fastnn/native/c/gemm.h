@@ -48,7 +48,8 @@ typedef struct {
     REAL *c;
     int64_t c_row;
     int64_t columns;   /* of this tile: up to a panel, a wide one two */
-    const REAL *bias;  /* of this tile, or NULL */
+    const REAL *bias;  /* of this tile, or NULL: of its columns, or of its rows, */
+    int bias_of_rows;  /* if so */
     int accumulate;    /* add to what C holds */
     int relu;          /* apply it */
     int relu_gradient; /* or its derivative, from what was saved */
@@ -257,13 +258,20 @@ INLINE void FN(ask_for_rows)(const FN(tile_args) *t, const int rows, const int v
 /* The bias, from which the first chain of sums sets out, and what is asked for before long ones. */
 INLINE void FN(begin_tile)(const FN(tile_args) *t, vec (*sums)[MOST_VECTORS], const int rows,
                            const int vectors, const int chains) {
-    UNROLL
-    for (int j = 0; j < vectors; j++) {
-        const vec bias = t->bias ? FN(load_columns)(t->bias + j * LANES, t->columns - j * LANES)
-                                 : (vec){0};
+    if (t->bias_of_rows)
         UNROLL
-        for (int i = 0; i < chains * rows; i++) sums[i][j] = i < rows ? bias : (vec){0};
-    }
+        for (int i = 0; i < chains * rows; i++)
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                sums[i][j] = i < rows ? FN(splat)(t->bias[i]) : (vec){0};
+    else
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            const vec bias = t->bias ? FN(load_columns)(t->bias + j * LANES, t->columns - j * LANES)
+                                     : (vec){0};
+            UNROLL
+            for (int i = 0; i < chains * rows; i++) sums[i][j] = i < rows ? bias : (vec){0};
+        }
     if (t->k >= LONG_SUMS) FN(ask_for_rows)(t, rows, vectors);
 }
 
@@ -430,6 +438,7 @@ INLINE void FN(panel)(const fnn_gemm *g, FN(tile_args) *t, FN(coming) *next, con
             t->a = a + (row - first) * t->a_row;
         }
         t->c = (REAL *)g->c + row * g->c_row + column;
+        if (t->bias_of_rows) t->bias = (const REAL *)g->bias + row;
         if (g->saved) t->saved = (const REAL *)g->saved + row * g->saved_row + column;
         FN(ask)(t, i < next->panel_tiles ? &next->panel : &next->rows);
         FN(tile_for)(g, height, t->columns)(t);
@@ -824,12 +833,16 @@ static FN(tile_args) FN(tile_args_of)(const fnn_gemm *g) {
                            .saved_row = g->saved_row};
 }
 
+static int FN(activates)(const fnn_gemm *g) {
+    return g->epilogue == FNN_STORE_ACTIVATION || g->epilogue == FNN_STORE_TRANSPOSE;
+}
+
 /* Let tiles take up to so many steps from k0 on. */
 static void FN(take_steps)(const fnn_gemm *g, int64_t k0, int64_t most, FN(tile_args) *t) {
     t->k = g->k - k0 < most ? g->k - k0 : most;
     const int last = k0 + t->k == g->k, relu = g->activation == FNN_RELU;
     t->accumulate = k0 > 0 || g->add;
-    t->relu = last && relu && g->epilogue == FNN_STORE_ACTIVATION;
+    t->relu = last && relu && FN(activates)(g);
     t->relu_gradient = last && relu && g->epilogue == FNN_STORE_GRADIENT;
 }
 
@@ -839,6 +852,7 @@ static void FN(take_panel)(const fnn_gemm *g, int64_t k0, int64_t column, int64_
     t->columns = g->n - column < width ? g->n - column : width;
     t->b = (const REAL *)g->b + column / PANEL_WIDTH * g->b_panel + k0 * g->b_row;
     t->bias = g->bias && k0 == 0 ? (const REAL *)g->bias + column : NULL;
+    t->bias_of_rows = t->bias && g->epilogue == FNN_STORE_TRANSPOSE;
 }
 
 /* Whether tiles do all that follows the sums. */
@@ -989,12 +1003,11 @@ INLINE void FN(pack_rows)(int64_t k, int64_t width, const REAL *b, int64_t b_row
 
 /* Up to LANES steps of a panel of columns of B, each of which lies in memory as a row, a square of
  * LANES by LANES at a time. */
-INLINE void FN(pack_squares)(int64_t steps, int64_t width, const REAL *b, int64_t b_col, REAL *out) {
+INLINE void FN(pack_squares)(int64_t steps, int64_t width, const REAL *b, int64_t b_col, REAL *out,
+                             const int whole) {
     for (int64_t j = 0; j < PANEL_WIDTH; j += LANES, b += LANES * b_col) {
         vec square[LANES];
-        UNROLL
-        for (int64_t i = 0; i < LANES; i++)
-            square[i] = j + i < width ? FN(load_columns)(b + i * b_col, steps) : (vec){0};
+        FN(load_square)(width - j, steps, b, b_col, square, whole);
         FN(transpose)(square);
         UNROLL
         for (int64_t i = 0; i < LANES; i++)
@@ -1004,11 +1017,11 @@ INLINE void FN(pack_squares)(int64_t steps, int64_t width, const REAL *b, int64_
 
 /* Functions of their own, in which all addresses fit the registers. */
 static __attribute__((noinline)) void FN(pack_whole)(const REAL *b, int64_t b_col, REAL *out) {
-    FN(pack_squares)(LANES, PANEL_WIDTH, b, b_col, out);
+    FN(pack_squares)(LANES, PANEL_WIDTH, b, b_col, out, 1);
 }
 static __attribute__((noinline)) void FN(pack_edge)(int64_t steps, int64_t width, const REAL *b,
                                                     int64_t b_col, REAL *out) {
-    FN(pack_squares)(steps, width, b, b_col, out);
+    FN(pack_squares)(steps, width, b, b_col, out, 0);
 }
 
 INLINE void FN(pack_columns)(int64_t k, int64_t width, const REAL *b, int64_t b_col, REAL *out) {

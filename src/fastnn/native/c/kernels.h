@@ -2,6 +2,7 @@
  * this one, and undefined again at the end. */
 
 #include "simd.h"
+#include "transpose.h"
 #include "vmath.h"
 #include "activations.h"
 #include "gemm.h"
@@ -52,10 +53,12 @@ const fnn_kernels FN(fnn_kernels) = {
     .copy_in_tiles = FN(copy_in_tiles),
     .gemm_of_tiles = FN(gemm_of_tiles),
     .dots = FN(dots),
+    .transpose = FN(transpose_matrix),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),
     .activate_with_slope = FN(activate_with_slope),
     .activate_rows = FN(activate_rows),
+    .softmax_columns = FN(softmax_columns),
     .activate_rows_gradient = FN(activate_rows_gradient),
     .loss = FN(loss),
     .metric = FN(metric),
@@ -106,6 +109,9 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef DOT_GROUPS
 #undef THIN_ROWS
 #undef GATHER_AHEAD
+#undef FEW_VECTORS
+#undef LONELY_ROWS
+#undef VECTORS_AT_ONCE
 #undef ROW_CHAINS
 #undef NEAR_BYTES
 #undef ROWS_AT_ONCE

@@ -132,7 +132,8 @@ INLINE ivec FN(lane)(int64_t n) {
     return FN(first_lanes)(with) & ~FN(first_lanes)(before);
 }
 
-/* The first n lanes, 0 < n < LANES; the others are `rest` (load) or left alone (store). */
+/* The first n lanes; the others are `rest` (load) or left alone (store). A store takes some lanes,
+ * not all; a load any number of them. */
 #if defined(__AVX512F__)
 #if REAL_IS_FLOAT
 INLINE vec FN(load_part)(const REAL *p, int64_t n, vec rest) {
@@ -221,6 +222,8 @@ INLINE void FN(store_part)(REAL *p, int64_t n, vec v) {
         x[i + d] = __builtin_shufflevector(a, b, OF_LANES(UPPER, 0, (d % LANES)));               \
     }
 INLINE void FN(transpose)(vec x[LANES]) { EXCHANGE(1) EXCHANGE(2) EXCHANGE(4) EXCHANGE(8) }
+/* The same, in an order in which there is less to do if only the first few vectors are used then. */
+INLINE void FN(transpose_to_few)(vec x[LANES]) { EXCHANGE(8) EXCHANGE(4) EXCHANGE(2) EXCHANGE(1) }
 #undef EXCHANGE
 #undef LOWER
 #undef UPPER
@@ -233,11 +236,14 @@ INLINE void FN(transpose)(vec x[LANES]) {
             x[j][i] = kept;
         }
 }
+INLINE void FN(transpose_to_few)(vec x[LANES]) { FN(transpose)(x); }
 #endif
 
 /* Sums and maxima over the lanes, in an order that is fixed: of one vector, or of LANES vectors at
- * once, which takes a third of the instructions. Both give the same bits. */
+ * once, which takes a third of the instructions. Both give the same bits. REDUCED_LANES says how far
+ * apart are the lanes that are added to one another, step by step. */
 #if defined(__AVX512F__) && REAL_IS_FLOAT
+#define REDUCED_LANES {2, 1, 4, 8}
 #define SHUFFLED(a, b, lanes) ((vec)_mm512_shuffle_f32x4(a, b, lanes))
 #define REDUCE(x, op)                                                                            \
     x = op(x, _mm512_permute_ps(x, 0x4e));                                                       \
@@ -259,6 +265,7 @@ INLINE void FN(transpose)(vec x[LANES]) {
         x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
     x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
 #elif defined(__AVX512F__)
+#define REDUCED_LANES {1, 2, 4}
 #define SHUFFLED(a, b, lanes) ((vec)_mm512_shuffle_f64x2(a, b, lanes))
 #define REDUCE(x, op)                                                                            \
     x = op(x, _mm512_permute_pd(x, 0x55));                                                       \
@@ -274,6 +281,7 @@ INLINE void FN(transpose)(vec x[LANES]) {
         x[i] = op(SHUFFLED(x[2 * i], x[2 * i + 1], 0x88), SHUFFLED(x[2 * i], x[2 * i + 1], 0xdd)); \
     x[0] = op(SHUFFLED(x[0], x[1], 0x88), SHUFFLED(x[0], x[1], 0xdd));
 #elif defined(__AVX2__) && REAL_IS_FLOAT
+#define REDUCED_LANES {4, 2, 1}
 #define HALVES(a, b, lanes) ((vec)_mm256_permute2f128_ps(a, b, lanes))
 #define REDUCE(x, op)                                                                            \
     x = op(x, HALVES(x, x, 0x01));                                                               \
@@ -289,6 +297,7 @@ INLINE void FN(transpose)(vec x[LANES]) {
                   (vec)_mm256_unpackhi_pd((__m256d)x[2 * i], (__m256d)x[2 * i + 1]));            \
     x[0] = op((vec)_mm256_shuffle_ps(x[0], x[1], 0x88), (vec)_mm256_shuffle_ps(x[0], x[1], 0xdd));
 #elif defined(__AVX2__)
+#define REDUCED_LANES {2, 1}
 #define HALVES(a, b, lanes) ((vec)_mm256_permute2f128_pd(a, b, lanes))
 #define REDUCE(x, op)                                                                            \
     x = op(x, HALVES(x, x, 0x01));                                                               \
@@ -299,6 +308,7 @@ INLINE void FN(transpose)(vec x[LANES]) {
         x[i] = op(HALVES(x[i], x[i + 2], 0x20), HALVES(x[i], x[i + 2], 0x31));                   \
     x[0] = op((vec)_mm256_unpacklo_pd(x[0], x[1]), (vec)_mm256_unpackhi_pd(x[0], x[1]));
 #else
+#define REDUCED_LANES {8, 4, 2, 1}
 #ifdef HAS_SHUFFLE
 #define ROTATED(lane, d) ((lane) + (d))
 #define FOLD(x, op, d)                                                                           \
@@ -338,6 +348,22 @@ INLINE vec FN(max_each)(vec x[LANES]) {
     REDUCE_EACH(x, FN(larger))
     return x[0];
 }
+/* The sum of vectors, which are destroyed, in the order in which `sum` takes lanes. */
+INLINE vec FN(sum_vectors)(vec x[LANES]) {
+    const int distances[] = REDUCED_LANES;
+    int done = 0;
+    UNROLL
+    for (size_t step = 0; step < sizeof distances / sizeof *distances; step++) {
+        const int distance = distances[step];
+        if (distance >= LANES) continue;
+        done |= distance;
+        UNROLL
+        for (int i = 0; i < LANES; i++)
+            if (!(i & done)) x[i] += x[i + distance];
+    }
+    return x[0];
+}
+#undef REDUCED_LANES
 #undef SHUFFLED
 #undef HALVES
 #undef FOLD
@@ -382,6 +408,17 @@ INLINE vec FN(load_row)(const REAL *p, int64_t columns, int64_t readable, vec re
     if (columns >= LANES) return FN(load)(p);
     if (readable >= LANES) return FN(select)(FN(first_lanes)(columns), FN(load)(p), rest);
     return FN(load_part)(p, columns, rest);
+}
+/* As many rows of x as there are vectors, `whole` or with zeros where there are no rows or columns. No
+ * row takes a branch: that would be four times as much code. */
+INLINE void FN(load_square)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row,
+                            vec square[LANES], const int whole) {
+    const int64_t loaded = columns < LANES ? columns : LANES;
+    UNROLL
+    for (int i = 0; i < LANES; i++)
+        square[i] = whole      ? FN(load)(x + i * x_row)
+                    : i < rows ? FN(load_part)(x + i * x_row, loaded, (vec){0})
+                               : FN(load_part)(x, 0, (vec){0});
 }
 INLINE void FN(store_columns)(REAL *p, vec v, int64_t columns) {
     if (columns >= LANES)
