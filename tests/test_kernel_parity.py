@@ -79,7 +79,16 @@ def test_a_row_is_the_same_wherever_the_kernel_begins(isa, rng, dtype, units):
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh"])
 @pytest.mark.parametrize(
     "shape",
-    [(30, 40, 64), (80, 150, 128), (80, 1100, 100), (130, 70, 256), (80, 200, 512), (90, 20, 1024)],
+    [
+        (30, 40, 64),
+        (80, 150, 128),
+        (80, 1100, 100),
+        (130, 70, 256),
+        (80, 200, 512),
+        (90, 20, 1024),
+        (100, 64, 10),
+        (70, 208, 3),
+    ],
 )
 def test_no_bit_depends_on_where_arrays_begin(isa, rng, activation, shape, dtype):
     rows, inputs, units = shape
@@ -106,6 +115,17 @@ def test_no_bit_depends_on_where_arrays_begin(isa, rng, activation, shape, dtype
     for result in results[1:]:
         for actual, first in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(actual, first)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("units", [1, 3, 8, 10, 16])
+def test_few_units_have_the_same_bits_among_many_rows_as_among_few(isa, rng, dtype, units):
+    x = rng.normal(size=(150, 40)).astype(dtype)
+    kernel, bias = rng.normal(size=(40, units)).astype(dtype), rng.normal(size=units).astype(dtype)
+    few = [kernels.dense_forward(x[i : i + 5], kernel, bias, "relu") for i in range(0, 150, 5)]
+    for rows in (31, 32, 33, 64, 100, 150):
+        many = kernels.dense_forward(x[:rows], kernel, bias, "relu")
+        np.testing.assert_array_equal(many, np.concatenate(few)[:rows])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -147,6 +167,11 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (4200, 260, 128),  # or are many
         (150, 130, 330),  # tiles of two panels, and a last panel,
         (125, 1200, 300),  # whose second block of steps is added
+        (130, 64, 10),  # the transposed product, in parts of 64 rows,
+        (77, 200, 3),
+        (33, 1024, 16),
+        (64, 1025, 5),  # and shapes that are one step too many,
+        (100, 50, 1),  # or whose transpose ends within a vector
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):

@@ -7,7 +7,6 @@ where that leaves fewer lanes empty.
 
 cimport cython
 cimport numpy as np
-from libc.math cimport log2
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -62,6 +61,7 @@ cdef double SHORT_FLOPS = 2e4     # below it, to release the GIL costs more than
 # row it takes so many multiply-adds of whole vectors, or as long as these:
 cdef enum:
     FULL_VECTORS = 4                  # of units that go through a product together
+    LEAST_LANES = 8                   # with fewer, to transpose takes more than it saves
 
 cdef double[FULL_VECTORS] LAST_VECTORS    # and the last, which wait for what they load
 LAST_VECTORS[:] = [0.0, 2.0, 2.3, 3.6]
@@ -86,8 +86,8 @@ cdef double saved_by_transpose(const Op *op, int64_t lanes) noexcept nogil:
 
 
 cdef double work_of_transpose(int64_t columns, int64_t lanes) noexcept nogil:
-    """What it takes to transpose a chunk of so many columns: a shuffle is worth two of them."""
-    return 4.0 + 2.0 * log2(lanes) / lanes * columns
+    """What it takes to transpose a chunk of so many columns."""
+    return 6.0 + 8.0 / lanes * columns
 
 
 # Whole numbers below these are exact.
@@ -178,8 +178,10 @@ cdef class NativeEngine:
         cdef int64_t lanes = self.ops.table.vector_width
         cdef const Op *op
         self.transposed_first = self.transposed_end = 0
+        if lanes < LEAST_LANES or not self.rows_can_be_shared:
+            return
         for i in range(self.ops.count):
-            if self.ops.items[i].kind == ADD or not self.rows_can_be_shared:
+            if self.ops.items[i].kind == ADD:
                 return
         for first in range(self.ops.count):
             saved = -work_of_transpose(self.ops.items[first].inputs, lanes)

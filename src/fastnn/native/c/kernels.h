@@ -92,6 +92,8 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef A_POINTERS
 #undef ROW_BLOCK
 #undef LONG_SUMS
+#undef ACROSS_ROWS
+#undef LEAST_ACROSS_ROWS
 #undef COLLIDING_REDUCTION
 #undef COLLIDING_STEPS
 #undef DIRECT_VECTORS
@@ -109,6 +111,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef DOT_GROUPS
 #undef THIN_ROWS
 #undef GATHER_AHEAD
+#undef SUMMED_VECTORS
 #undef FEW_VECTORS
 #undef LONELY_ROWS
 #undef VECTORS_AT_ONCE
