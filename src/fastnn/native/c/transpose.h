@@ -1,8 +1,8 @@
 /* Transposes of matrices, a square of LANES by LANES at a time, in registers. */
 
 /* Few rows or columns, such as the inputs and outputs of a small network, take a third of the
- * exchanges. */
-#define FEW_VECTORS (LANES / 4)
+ * exchanges, which counts where there are many. */
+#define FEW_VECTORS (LANES > 8 ? LANES / 4 : 0)
 
 /* A part of a square of x, in which there are at most so many rows and columns, to one of y. */
 INLINE void FN(transpose_square)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row,
