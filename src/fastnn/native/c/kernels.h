@@ -111,7 +111,7 @@ const fnn_kernels FN(fnn_kernels) = {
 #undef DOT_GROUPS
 #undef THIN_ROWS
 #undef GATHER_AHEAD
-#undef SUMMED_VECTORS
+#undef SUMMED_ROWS
 #undef FEW_VECTORS
 #undef LONELY_ROWS
 #undef VECTORS_AT_ONCE

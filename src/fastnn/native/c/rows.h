@@ -1,38 +1,25 @@
 /* The small passes around the products: gathering a batch, sums, penalties, clipping, dropout. */
 
-/* Of up to so many vectors, whose sums stay in registers. */
-#define SUMMED_VECTORS 4
+/* Rows are read on, a few at a time, while their sums wait in memory. */
+#define SUMMED_ROWS 8
 
-INLINE void FN(sum_vectors_of_columns)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row,
-                                       REAL *out, int add, const int vectors) {
-    vec sums[SUMMED_VECTORS];
-    const int64_t before = (vectors - 1) * LANES, last = columns - before;
-    UNROLL
-    for (int v = 0; v < vectors; v++) sums[v] = (vec){0};
-    if (add) {
+INLINE void FN(add_rows_to)(int64_t columns, const REAL *x, int64_t x_row, REAL *out,
+                            const int rows) {
+    for (int64_t j = 0; j < columns; j += LANES) {
+        vec sum = FN(load_columns)(out + j, columns - j);
         UNROLL
-        for (int v = 0; v < vectors - 1; v++) sums[v] = FN(load)(out + v * LANES);
-        sums[vectors - 1] = FN(load_columns)(out + before, last);
+        for (int i = 0; i < rows; i++) sum += FN(load_columns)(x + i * x_row + j, columns - j);
+        FN(store_columns)(out + j, sum, columns - j);
     }
-    for (int64_t i = 0; i < rows; i++, x += x_row) {
-        UNROLL
-        for (int v = 0; v < vectors - 1; v++) sums[v] += FN(load)(x + v * LANES);
-        sums[vectors - 1] += FN(load_columns)(x + before, last);
-    }
-    UNROLL
-    for (int v = 0; v < vectors - 1; v++) FN(store)(out + v * LANES, sums[v]);
-    FN(store_columns)(out + before, sums[vectors - 1], last);
 }
 
 static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
-                            void *out_, int add) {
+                            void *out, int add) {
     const REAL *x = x_;
-    REAL *out = out_;
-    const int64_t most = SUMMED_VECTORS * LANES;
-    for (; columns > most - LANES; columns -= most, x += most, out += most)
-        FN(sum_vectors_of_columns)(rows, columns, x, x_row, out, add, SUMMED_VECTORS);
-    for (; columns > 0; columns -= LANES, x += LANES, out += LANES)
-        FN(sum_vectors_of_columns)(rows, columns, x, x_row, out, add, 1);
+    if (!add) memset(out, 0, (size_t)columns * sizeof(REAL));
+    for (; rows >= SUMMED_ROWS; rows -= SUMMED_ROWS, x += SUMMED_ROWS * x_row)
+        FN(add_rows_to)(columns, x, x_row, out, SUMMED_ROWS);
+    for (; rows > 0; rows--, x += x_row) FN(add_rows_to)(columns, x, x_row, out, 1);
 }
 
 INLINE void FN(copy_columns)(const REAL *x, int64_t columns, REAL *y) {
