@@ -39,8 +39,8 @@ WITHOUT_WARNINGS = [
 # What the dynamic linker needs stays. Code and constants share pages: 4 kB less for each module.
 SMALL = ["-Wl,-s", "-Wl,-z,noseparate-code"] if sys.platform == "linux" else []
 
-# The kernels are compiled once for each of these; which one runs is decided at import. Few processors
-# of this kind still need the baseline, whose loops do without 3 kB of alignment.
+# The kernels are compiled once for each of these; which one runs is decided at import. Few x86
+# processors still need the baseline, whose loops do without 3 kB of alignment.
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64") and sys.maxsize > 2**32:
     INSTRUCTION_SETS["baseline"] = ["-fno-align-loops"]
