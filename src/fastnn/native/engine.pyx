@@ -184,10 +184,12 @@ cdef class NativeEngine:
             if self.ops.items[i].kind == ADD:
                 return
         for first in range(self.ops.count):
+            if self.ops.items[first].kind != DENSE:
+                continue
             saved = -work_of_transpose(self.ops.items[first].inputs, lanes)
             for end in range(first + 1, self.ops.count + 1):
                 op = &self.ops.items[end - 1]
-                if not has_transpose(op, lanes) or self.ops.items[first].kind != DENSE:
+                if not has_transpose(op, lanes):
                     break
                 saved += saved_by_transpose(op, lanes)
                 if saved - work_of_transpose(op.outputs, lanes) > best:

@@ -1055,7 +1055,8 @@ INLINE void FN(pack_rows)(int64_t k, int64_t width, const REAL *b, int64_t b_row
 }
 
 /* Up to LANES steps of a panel of columns of B, each of which lies in memory as a row, a square of
- * LANES by LANES at a time. */
+ * LANES by LANES at a time. They leave rows of whole panels behind, one after the other, in less time
+ * than `transpose_matrix` takes for columns of squares. */
 INLINE void FN(pack_squares)(int64_t steps, int64_t width, const REAL *b, int64_t b_col, REAL *out,
                              const int whole) {
     for (int64_t j = 0; j < PANEL_WIDTH; j += LANES, b += LANES * b_col) {

@@ -409,17 +409,6 @@ INLINE vec FN(load_row)(const REAL *p, int64_t columns, int64_t readable, vec re
     if (readable >= LANES) return FN(select)(FN(first_lanes)(columns), FN(load)(p), rest);
     return FN(load_part)(p, columns, rest);
 }
-/* As many rows of x as there are vectors, `whole` or with zeros where there are no rows or columns. No
- * row takes a branch: that would be four times as much code. */
-INLINE void FN(load_square)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row,
-                            vec square[LANES], const int whole) {
-    const int64_t loaded = columns < LANES ? columns : LANES;
-    UNROLL
-    for (int i = 0; i < LANES; i++)
-        square[i] = whole      ? FN(load)(x + i * x_row)
-                    : i < rows ? FN(load_part)(x + i * x_row, loaded, (vec){0})
-                               : FN(load_part)(x, 0, (vec){0});
-}
 INLINE void FN(store_columns)(REAL *p, vec v, int64_t columns) {
     if (columns >= LANES)
         FN(store)(p, v);

@@ -1,5 +1,17 @@
 /* Transposes of matrices, a square of LANES by LANES at a time, in registers. */
 
+/* As many rows of x as there are vectors, `whole` or with zeros where there are no rows or columns. No
+ * row takes a branch: that would be four times as much code. */
+INLINE void FN(load_square)(int64_t rows, int64_t columns, const REAL *x, int64_t x_row,
+                            vec square[LANES], const int whole) {
+    const int64_t loaded = columns < LANES ? columns : LANES;
+    UNROLL
+    for (int i = 0; i < LANES; i++)
+        square[i] = whole      ? FN(load)(x + i * x_row)
+                    : i < rows ? FN(load_part)(x + i * x_row, loaded, (vec){0})
+                               : FN(load_part)(x, 0, (vec){0});
+}
+
 /* Few rows or columns, such as the inputs and outputs of a small network, take a third of the
  * exchanges, which counts where there are many. */
 #define FEW_VECTORS (LANES > 8 ? LANES / 4 : 0)
