@@ -30,8 +30,9 @@ from single_layers import (
     WIDTHS,
 )
 
-KERNELS = ("fastnn", "fastnn float64", "OpenBLAS", "peak")
-LAYERS = ("fastnn", "NumPy", "peak")
+LIMITS = ("peak", "tile")
+KERNELS = ("fastnn", "fastnn float64", "OpenBLAS", *LIMITS)
+LAYERS = ("fastnn", "NumPy", *LIMITS)
 
 SQUARES = tuple((n, n, n) for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048))
 
@@ -173,7 +174,7 @@ def _predict() -> Iterator[Case]:
         for batch_size in PREDICTED_BATCHES:
             name = case_name(sizes, batch_size)
             flops = prediction_flops(sizes, batch_size)
-            contenders = (*PREDICTING, "peak")
+            contenders = (*PREDICTING, *LIMITS)
             yield Case("predict", name, (sizes, batch_size), contenders, flops)
 
 
@@ -188,7 +189,7 @@ def _train() -> Iterator[Case]:
         for batch_size in TRAINED_BATCHES:
             name = case_name(sizes, batch_size)
             flops = training_flops(sizes, batch_size)
-            yield Case("train", name, (sizes, batch_size), (*TRAINING, "peak"), flops)
+            yield Case("train", name, (sizes, batch_size), (*TRAINING, *LIMITS), flops)
 
 
 def _fit() -> Iterator[Case]:

@@ -16,6 +16,7 @@ import products
 import whole_networks
 from timing import Job
 
+LIMITS = {"peak": probe.Peak, "tile": probe.Tile}
 MAKERS = {
     "kernels": products.product,
     "bandwidth": products.reading,
@@ -41,8 +42,8 @@ def make(contender: str, task: str, parameters: tuple) -> Job:
     WrongResultError
         If it computes something else.
     """
-    if contender == "peak":  # the same in every task
-        return probe.Peak()
+    if contender in LIMITS:  # the same in every task
+        return LIMITS[contender]()
     return MAKERS[task](contender, *parameters)
 
 

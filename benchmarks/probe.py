@@ -22,7 +22,7 @@ import numpy as np
 HERE = Path(__file__).parent
 VECTOR_BYTES = {"avx512": 64, "avx2": 32, "baseline": 16}
 VECTOR_FLAGS = {"avx512": ["-mavx512f", "-mfma"], "avx2": ["-mavx2", "-mfma"], "baseline": []}
-FUNCTIONS = ("time_peak", "sum", "time_sum", "time_gemm", "time_sgemm")
+FUNCTIONS = ("time_peak", "time_tile", "sum", "time_sum", "time_gemm", "time_sgemm")
 
 
 @cache
@@ -79,6 +79,16 @@ class Peak:
     def seconds(self, repeats: int) -> float:
         """Return the time of one operation of one processor in float32."""
         return library().time_peak(c_int64(repeats * self.ROUNDS))
+
+
+class Tile(Peak):
+    """Multiply-adds beside the loads of a tile of registers, from the first-level cache."""
+
+    ROUNDS = 200
+
+    def seconds(self, repeats: int) -> float:
+        """Return the time of one operation of one processor in float32."""
+        return library().time_tile(c_int64(repeats * self.ROUNDS))
 
 
 class Reading:

@@ -39,8 +39,12 @@ RATIOS_TO = dict.fromkeys(("layer forward", "layer training"), ("NumPy", "PyTorc
 EXPLANATION = (
     "Median times in microseconds if nothing else is said. The ratio is the time of the fastest "
     "other contender divided by that of fastnn: above 1, fastnn is faster. The share is fastnn's, "
-    "of the multiply-adds that the processor can do at most."
+    "of the multiply-adds that the processor can do at most on registers; the share of a tile is "
+    "of those that it can do beside the loads of a tile of registers from the first-level cache."
 )
+
+SHARES = {"peak": "share", "tile": "of a tile"}
+"""Headers of the shares of each limit."""
 
 
 def microseconds(seconds: float) -> str:
@@ -127,8 +131,9 @@ def _cells(result: Result, processors: int) -> Iterator[tuple[str, str]]:
     for rival in RATIOS_TO.get(result.task, ()):
         if rival in result.rivals and "fastnn" in result.rounds:
             yield f"ratio to {rival}", f"{result.ratio(rival):.2f}"
-    if (share := result.share_of_peak("fastnn", processors)) is not None:
-        yield "share", f"{share:.0%}"
+    for limit, header in SHARES.items():
+        if (share := result.share_of(limit, "fastnn", processors)) is not None:
+            yield header, f"{share:.0%}"
     if (share := result.double_share()) is not None:
         yield "float64 / float32", f"{share:.0%}"
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 OURS = ("fastnn", "fastnn float64")
-GAUGES = ("peak", "memory")  # they measure the machine
+GAUGES = ("peak", "tile", "memory")  # they measure the machine
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Result:
         rival = self.best_rival()
         return None if rival is None else self.ratio(rival)
 
-    def share_of_peak(self, name: str, processors: int) -> float | None:
-        """Return the part used of what this many processors could do at most."""
-        if "peak" not in self.rounds:
+    def share_of(self, limit: str, name: str, processors: int) -> float | None:
+        """Return the part used of what this many processors could do by this limit."""
+        if limit not in self.rounds:
             return None
-        return self.quotient("peak", name) * self.flops / processors
+        return self.quotient(limit, name) * self.flops / processors
 
     def double_share(self) -> float | None:
         """Return fastnn's rate in float64 over that in float32."""

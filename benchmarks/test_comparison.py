@@ -32,8 +32,9 @@ def test_ratios_and_shares_are_taken_within_rounds():
     drifting = Result("kernels", "a", flops=100, moved=0, rounds=rounds)
     assert drifting.best_rival() == "NumPy"
     assert drifting.best_ratio() == 2
-    assert drifting.share_of_peak("fastnn", processors=1) == pytest.approx(0.5)
-    assert drifting.share_of_peak("fastnn", processors=2) == pytest.approx(0.25)
+    assert drifting.share_of("peak", "fastnn", processors=1) == pytest.approx(0.5)
+    assert drifting.share_of("peak", "fastnn", processors=2) == pytest.approx(0.25)
+    assert drifting.share_of("tile", "fastnn", processors=1) is None
 
 
 def test_a_case_without_others_has_no_ratio():
