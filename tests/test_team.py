@@ -184,6 +184,20 @@ def test_wide_models_do_not_depend_on_the_number_of_threads(isa, dtype):
             np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("units", [64, 521])
+def test_long_predictions_do_not_depend_on_the_number_of_threads(isa, units):
+    """Whose rows are shared out in many parts, in the end among fewer threads than are there."""
+    layers = [Dense(units, "relu", input_dim=97), Dense(10, "softmax")]
+    model = Sequential(layers, engine="native")
+    x = np.random.default_rng(0).normal(size=(12_001, 97)).astype(np.float32)
+    fastnn.set_num_threads(1)
+    expected = model(x)
+    for threads in (*COUNTS, 2):
+        fastnn.set_num_threads(threads)
+        for _ in range(3):
+            np.testing.assert_array_equal(model(x), expected)
+
+
 @pytest.mark.parametrize("rows", [150, 256, 300])
 def test_short_predictions_in_a_row_do_not_depend_on_the_number_of_threads(rows):
     """From the third on a second thread is awake, unless the machine is slow."""

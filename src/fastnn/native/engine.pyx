@@ -26,7 +26,15 @@ from fastnn.native.ops cimport (
     heed_signals,
     round_up,
 )
-from fastnn.native.team cimport Pace, call_alone, share_out, shared_gemm, shared_pack, team_size
+from fastnn.native.team cimport (
+    FNN_PARTS,
+    Pace,
+    call_alone,
+    share_out_by_parts,
+    shared_gemm,
+    shared_pack,
+    team_size,
+)
 
 import numpy
 
@@ -41,6 +49,7 @@ cdef enum:
     CHUNK_ROWS = 96            # rows that go through all ops together: whole wide tiles of them,
     NARROW_CHUNK_ROWS = 128    # or, in narrow networks that transpose them, whole wide panels
     NARROW_BYTES = 512         # of a row of these at most
+    LEAST_PARTS = 6            # of a share: with fewer, one waits too long for the other's last
     SHARED_ROWS = 16           # from here on threads share rows, below the columns of each product
     INPUT = -1                 # the slot of the program's input
 
@@ -372,19 +381,29 @@ cdef class NativeEngine:
         """Run in parts short enough for signals to be heeded in between."""
         cdef Call part = call[0]
         cdef double chunk_flops = self.chunk_rows * self.row_flops + 1
-        cdef int64_t step = self.chunk_rows * max(<int64_t>(shares * call_flops() / chunk_flops), 1)
+        cdef int64_t least = FNN_PARTS if shares > 1 else 1
+        cdef int64_t chunks = max(<int64_t>(call_flops() / chunk_flops), least)
+        cdef int64_t step = shares * chunks * self.chunk_rows
         cdef int64_t first = 0, count
         while first < call.rows:
             count = min(step, call.rows - first)
             part.x = call.x + first * self.inputs * self.ops.itemsize
             part.out = call.out + first * self.outputs * self.ops.itemsize
             if shares > 1:
-                share_out(shares, count, 1, run_share, &part)
+                self._share_rows(&part, count, shares)
             else:
                 self._run_rows(&part, 0, count, part.scratch)
             heed_signals(count * self.row_flops)
             first += count
         return 0
+
+    cdef void _share_rows(self, Call *part, int64_t count, int shares) noexcept nogil:
+        """Have threads take rows: some whole chunks at a time, or equal shares of a few."""
+        cdef int64_t parts = min(count // self.chunk_rows, shares * FNN_PARTS)
+        if parts >= LEAST_PARTS * shares:
+            share_out_by_parts(shares, parts, count, self.chunk_rows, run_share, part)
+        else:
+            share_out_by_parts(shares, shares, count, 1, run_share, part)
 
     cdef int _run_rows(self, const Call *call, int64_t first, int64_t count,
                        char *scratch) except -1 nogil:

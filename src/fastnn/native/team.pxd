@@ -20,7 +20,7 @@ cdef extern from "c/shares.h" nogil:
         void *second
 
     enum:
-        FNN_TILE_BYTES, FNN_LEAST_STEPS
+        FNN_PARTS, FNN_TILE_BYTES, FNN_LEAST_STEPS
 
     bint fnn_halves_pay(int64_t m, int64_t n, int64_t k)
 
@@ -44,6 +44,9 @@ cdef void call_alone(double work) noexcept nogil
 cdef int team_size(double work) noexcept nogil
 cdef void share_out(
     int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) noexcept nogil
+cdef void share_out_by_parts(
+    int64_t shares, int64_t parts, int64_t total, int64_t unit, fnn_range body,
+    void *context) noexcept nogil
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil
 cdef void shared_packing_gemm(
     const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) noexcept nogil

@@ -23,6 +23,7 @@ cdef extern from "c/team.h" nogil:
 
 cdef extern from "c/shares.h" nogil:
     void fnn_share_out(int64_t, int64_t, int64_t, fnn_range, void *)
+    void fnn_share_out_by_parts(int64_t, int64_t, int64_t, int64_t, fnn_range, void *)
     void fnn_shared_gemm(const fnn_kernels *, const fnn_gemm *)
     int fnn_dots_pay(const fnn_kernels *, int64_t, int64_t)
     void fnn_shared_dots(const fnn_kernels *, const fnn_dots *)
@@ -222,6 +223,12 @@ cdef int team_size(double work) noexcept nogil:
 cdef void share_out(
     int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) noexcept nogil:
     fnn_share_out(shares, total, unit, body, context)
+
+
+cdef void share_out_by_parts(
+    int64_t shares, int64_t parts, int64_t total, int64_t unit, fnn_range body,
+    void *context) noexcept nogil:
+    fnn_share_out_by_parts(shares, parts, total, unit, body, context)
 
 
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil:

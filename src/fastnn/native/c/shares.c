@@ -42,18 +42,23 @@ typedef struct {
     void *context;
 } range_args;
 
-static void run_range(void *context, int64_t task) {
+static void run_range(void *context, int64_t place, int64_t task) {
     const range_args *r = context;
     const range own = share_of(r->total, r->unit, r->tasks, task);
-    r->body(r->context, task, own.first, own.count);
+    r->body(r->context, place, own.first, own.count);
+}
+
+void fnn_share_out_by_parts(int64_t shares, int64_t parts, int64_t total, int64_t unit,
+                            fnn_range body, void *context) {
+    range_args r = {total, unit, at_most(parts, ceiling(total, unit)), body, context};
+    if (shares > 1 && r.tasks > 1)
+        fnn_run_team(at_most(shares, r.tasks), r.tasks, run_range, &r);
+    else
+        body(context, 0, 0, total);
 }
 
 void fnn_share_out(int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) {
-    range_args r = {total, unit, at_most(shares, ceiling(total, unit)), body, context};
-    if (r.tasks > 1)
-        fnn_run_team(r.tasks, run_range, &r);
-    else
-        body(context, 0, 0, total);
+    fnn_share_out_by_parts(shares, shares, total, unit, body, context);
 }
 
 /* The addresses of element i of an array, NULL staying NULL. */

@@ -16,6 +16,12 @@
 typedef void (*fnn_range)(void *context, int64_t share, int64_t first, int64_t count);
 void fnn_share_out(int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context);
 
+/* The same in up to so many ranges, of which a share takes one after the other, and fewer where its
+ * processor is slower. FNN_PARTS times as many as shares are enough. */
+enum { FNN_PARTS = 8 };
+void fnn_share_out_by_parts(int64_t shares, int64_t parts, int64_t total, int64_t unit,
+                            fnn_range body, void *context);
+
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g);
 
 /* A product whose B is not packed: its elements lie at b + row * b_row + column * b_col, and there

@@ -9,7 +9,8 @@
  * region and which tasks nobody has taken yet. A caller therefore never waits for a worker that is
  * asleep or displaced: it does the work itself, and waits only for tasks under way. It takes them
  * from the beginning and workers from the end, so that with two threads each has the same part of
- * an array in one region as in the next, and finds it in its cache.
+ * an array in one region as in the next, and finds it in its cache. Long regions have several tasks
+ * for each thread, so that one whose processor is slow, or away for a while, does less.
  *
  * How workers wait: PAUSES turns of the processor's pause (some microseconds), then they yield
  * until IDLE_SECONDS are over, then they sleep until a region wakes them. A short call does not wait
@@ -57,7 +58,8 @@ static struct {
     atomic_int threads;           /* bound of the process */
     atomic_flag busy;             /* a region is under way */
     int workers;                  /* threads that have been started; owner of `busy` only */
-    atomic_uint_fast64_t ticket;  /* number of the region << 32 | first << 16 | end of the tasks */
+    atomic_uint_fast64_t ticket;  /* number of the region << 32 | last place << 24
+                                   * | first << 12 | end of the tasks */
     atomic_int_fast64_t running;  /* tasks not yet finished */
     fnn_task run;
     void *context;
@@ -123,57 +125,60 @@ int fnn_team_size(double work) {
     return size;
 }
 
-/* The tasks that are left. */
-static int64_t first_of(uint_fast64_t ticket) { return (int64_t)(ticket >> 16 & 0xffff); }
-static int64_t end_of(uint_fast64_t ticket) { return (int64_t)(ticket & 0xffff); }
-static int left_of(uint_fast64_t ticket) { return first_of(ticket) < end_of(ticket); }
+/* The tasks that are left, and whether there are any for the thread of this place. */
+static int64_t first_of(uint_fast64_t ticket) { return (int64_t)(ticket >> 12 & 0xfff); }
+static int64_t end_of(uint_fast64_t ticket) { return (int64_t)(ticket & 0xfff); }
+static int left_for(int64_t place, uint_fast64_t ticket) {
+    return first_of(ticket) < end_of(ticket) && place <= (int64_t)(ticket >> 24 & 0xff);
+}
 
 /* Take a task of the region under way and do it; return whether there was one. What the region
  * consists of is read after that: it cannot end, and so not change, before this task is done. */
-static int do_task(int from_end) {
+static int do_task(int64_t place) {
+    const int from_end = place > 0;
     uint_fast64_t ticket = atomic_load_explicit(&team.ticket, memory_order_acquire), after;
     do {
-        if (!left_of(ticket)) return 0;
-        after = from_end ? ticket - 1 : ticket + (1 << 16);
+        if (!left_for(place, ticket)) return 0;
+        after = from_end ? ticket - 1 : ticket + (1 << 12);
     } while (!atomic_compare_exchange_weak_explicit(&team.ticket, &ticket, after,
                                                     memory_order_acq_rel, memory_order_acquire));
     fnn_restore_subnormals(team.float_mode); /* training flushes them to zero, inference does not */
-    team.run(team.context, from_end ? end_of(after) : first_of(ticket));
+    team.run(team.context, place, from_end ? end_of(after) : first_of(ticket));
     atomic_fetch_sub_explicit(&team.running, 1, memory_order_release);
     return 1;
 }
 
-static int work_is_left(void) {
-    return left_of(atomic_load_explicit(&team.ticket, memory_order_acquire));
+static int work_is_left(int64_t place) {
+    return left_for(place, atomic_load_explicit(&team.ticket, memory_order_acquire));
 }
 
 /* Until there is a task: spin, then yield, then sleep, and begin again when called. */
-static void await_work(void) {
+static void await_work(int64_t place) {
     for (int i = 0; i < PAUSES; i++) {
-        if (work_is_left()) return;
+        if (work_is_left(place)) return;
         relax();
     }
     const double end = seconds() + IDLE_SECONDS;
     while (seconds() < end) {
-        if (work_is_left()) return;
+        if (work_is_left(place)) return;
         sched_yield();
     }
     pthread_mutex_lock(&team.mutex);
     atomic_fetch_add(&team.sleepers, 1);
     /* A caller publishes tasks first and looks for sleepers then; here it is the other way. */
     const int before = team.calls;
-    while (!left_of(atomic_load(&team.ticket)) && team.calls == before)
+    while (!left_for(place, atomic_load(&team.ticket)) && team.calls == before)
         pthread_cond_wait(&team.wake, &team.mutex);
     atomic_fetch_sub(&team.sleepers, 1);
     pthread_mutex_unlock(&team.mutex);
 }
 
-static void *work(void *unused) {
-    (void)unused;
+static void *work(void *place_of_worker) {
+    const int64_t place = (int64_t)(intptr_t)place_of_worker;
     inside = 1;
     for (;;) {
-        await_work();
-        while (do_task(1)) {
+        await_work(place);
+        while (do_task(place)) {
         }
     }
     return NULL;
@@ -186,7 +191,8 @@ static void recruit(int count) {
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for threads that run Python */
     while (team.workers < count) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, work, NULL) != 0) break;
+        const intptr_t place = team.workers + 1; /* the caller has the first */
+        if (pthread_create(&thread, NULL, work, (void *)place) != 0) break;
         pthread_detach(thread);
         team.workers++;
     }
@@ -234,14 +240,15 @@ void fnn_call_alone(double work) {
     if (since < IDLE_SECONDS / 2 && !resting()) wake_workers();
 }
 
-static void publish(int64_t tasks, fnn_task run, void *context) {
+static void publish(int64_t places, int64_t tasks, fnn_task run, void *context) {
     const uint_fast64_t region = (atomic_load(&team.ticket) >> 32) + 1;
     team.run = run;
     team.context = context;
     team.tasks = tasks;
     team.float_mode = fnn_subnormals();
     atomic_store(&team.running, tasks);
-    atomic_store(&team.ticket, region << 32 | (uint_fast64_t)tasks);
+    atomic_store(&team.ticket,
+                 region << 32 | (uint_fast64_t)(places - 1) << 24 | (uint_fast64_t)tasks);
     wake_workers();
 }
 
@@ -254,10 +261,10 @@ static void settle(int64_t tasks, int64_t own, double worked, double waited) {
     if (team.balance < -MOST_DEBT) take_rest();
 }
 
-static void run_region(int64_t tasks, fnn_task run, void *context) {
+static void run_region(int64_t places, int64_t tasks, fnn_task run, void *context) {
     inside = 1;
     const double start = seconds();
-    publish(tasks, run, context);
+    publish(places, tasks, run, context);
     int64_t own = 0;
     while (do_task(0)) own++;
     const double worked = seconds() - start;
@@ -265,17 +272,18 @@ static void run_region(int64_t tasks, fnn_task run, void *context) {
     inside = 0;
 }
 
-void fnn_run_team(int64_t tasks, fnn_task run, void *context) {
-    const int size = inside ? 1 : bound();
+void fnn_run_team(int64_t places, int64_t tasks, fnn_task run, void *context) {
+    const int64_t allowed = inside ? 1 : bound();
+    const int64_t size = places < allowed ? places : allowed;
     const int shareable = tasks > 1 && size > 1;
     if (shareable && !atomic_flag_test_and_set_explicit(&team.busy, memory_order_acquire)) {
-        recruit(size - 1);
-        run_region(tasks, run, context);
+        recruit((int)size - 1);
+        run_region(size, tasks, run, context);
         atomic_flag_clear_explicit(&team.busy, memory_order_release);
         return;
     }
     if (shareable) atomic_store(&team.rest_until, seconds() + REST_SECONDS); /* a rival is there */
-    for (int64_t task = 0; task < tasks; task++) run(context, task);
+    for (int64_t task = 0; task < tasks; task++) run(context, 0, task);
 }
 
 /* A forked child has one thread, in the middle of nothing: its team starts anew. The mutex is held

@@ -31,10 +31,12 @@ void fnn_wake_team(double work);
  * workers are woken for the next, though one by itself is too short for that. */
 void fnn_call_alone(double work);
 
-/* Run run(context, 0), ..., run(context, tasks - 1); return when all are done. More tasks than
- * one are a region. */
-typedef void (*fnn_task)(void *context, int64_t task);
-void fnn_run_team(int64_t tasks, fnn_task run, void *context);
+/* Run tasks 0, ..., tasks - 1, at most FNN_MOST_TASKS; return when all are done. More tasks than one
+ * are a region. Each is run in one of so many places, by whoever has it for the region: room of its
+ * own belongs to a place. */
+#define FNN_MOST_TASKS 4095
+typedef void (*fnn_task)(void *context, int64_t place, int64_t task);
+void fnn_run_team(int64_t places, int64_t tasks, fnn_task run, void *context);
 
 /* Forks and waiting workers: to be called once, before the first region. */
 void fnn_prepare_team(void);
