@@ -49,7 +49,6 @@ cdef enum:
     CHUNK_ROWS = 96            # rows that go through all ops together: whole wide tiles of them,
     NARROW_CHUNK_ROWS = 128    # or, in narrow networks that transpose them, whole wide panels
     NARROW_BYTES = 512         # of a row of these at most
-    LEAST_PARTS = 6            # of a share: with fewer, one waits too long for the other's last
     SHARED_ROWS = 16           # from here on threads share rows, below the columns of each product
     INPUT = -1                 # the slot of the program's input
 
@@ -398,12 +397,10 @@ cdef class NativeEngine:
         return 0
 
     cdef void _share_rows(self, Call *part, int64_t count, int shares) noexcept nogil:
-        """Have threads take rows: some whole chunks at a time, or equal shares of a few."""
-        cdef int64_t parts = min(count // self.chunk_rows, shares * FNN_PARTS)
-        if parts >= LEAST_PARTS * shares:
-            share_out_by_parts(shares, parts, count, self.chunk_rows, run_share, part)
-        else:
-            share_out_by_parts(shares, shares, count, 1, run_share, part)
+        """Have threads take rows, a chunk or more at a time, and equally many if they can."""
+        cdef int64_t chunks = (count + self.chunk_rows - 1) // self.chunk_rows
+        cdef int64_t parts = min(round_up(chunks, shares), shares * FNN_PARTS)
+        share_out_by_parts(shares, parts, count, 1, run_share, part)
 
     cdef int _run_rows(self, const Call *call, int64_t first, int64_t count,
                        char *scratch) except -1 nogil:
