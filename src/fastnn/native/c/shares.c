@@ -48,6 +48,8 @@ static void run_range(void *context, int64_t place, int64_t task) {
     r->body(r->context, place, own.first, own.count);
 }
 
+_Static_assert(FNN_PARTS * FNN_MOST_THREADS <= FNN_MOST_TASKS, "a region has room for all parts");
+
 void fnn_share_out_by_parts(int64_t shares, int64_t parts, int64_t total, int64_t unit,
                             fnn_range body, void *context) {
     range_args r = {total, unit, at_most(parts, ceiling(total, unit)), body, context};

@@ -125,6 +125,8 @@ int fnn_team_size(double work) {
     return size;
 }
 
+_Static_assert(FNN_MOST_THREADS <= 1 << 8 && FNN_MOST_TASKS < 1 << 12, "a ticket holds them");
+
 /* The tasks that are left, and whether there are any for the thread of this place. */
 static int64_t first_of(uint_fast64_t ticket) { return (int64_t)(ticket >> 12 & 0xfff); }
 static int64_t end_of(uint_fast64_t ticket) { return (int64_t)(ticket & 0xfff); }
