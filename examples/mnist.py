@@ -1,4 +1,4 @@
-"""MNIST to 98 per cent of the test images, in about a second on two cores.
+"""MNIST to 98 per cent of the test images, in one to two seconds on two cores.
 
     python examples/mnist.py [FILE] [--seed N]
 
