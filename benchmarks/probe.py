@@ -74,21 +74,19 @@ def _address(array: np.ndarray) -> c_void_p:
 class Peak:
     """Multiply-adds on registers; a step of it is one floating-point operation."""
 
+    FUNCTION = "time_peak"
     ROUNDS = 10_000
 
     def seconds(self, repeats: int) -> float:
         """Return the time of one operation of one processor in float32."""
-        return library().time_peak(c_int64(repeats * self.ROUNDS))
+        return getattr(library(), self.FUNCTION)(c_int64(repeats * self.ROUNDS))
 
 
 class Tile(Peak):
-    """Multiply-adds beside the loads of a tile of registers, from the first-level cache."""
+    """The same beside the loads of a tile of registers, from the first-level cache."""
 
+    FUNCTION = "time_tile"
     ROUNDS = 200
-
-    def seconds(self, repeats: int) -> float:
-        """Return the time of one operation of one processor in float32."""
-        return library().time_tile(c_int64(repeats * self.ROUNDS))
 
 
 class Reading:
