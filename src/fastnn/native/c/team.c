@@ -63,7 +63,6 @@ static struct {
     atomic_int_fast64_t running;  /* tasks not yet finished */
     fnn_task run;
     void *context;
-    int64_t tasks;
     uint64_t float_mode;          /* of the caller; workers adopt it */
     pthread_mutex_t mutex;        /* guards sleeping, */
     pthread_cond_t wake;
@@ -246,7 +245,6 @@ static void publish(int64_t places, int64_t tasks, fnn_task run, void *context) 
     const uint_fast64_t region = (atomic_load(&team.ticket) >> 32) + 1;
     team.run = run;
     team.context = context;
-    team.tasks = tasks;
     team.float_mode = fnn_subnormals();
     atomic_store(&team.running, tasks);
     atomic_store(&team.ticket,
