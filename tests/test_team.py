@@ -227,7 +227,7 @@ def kernel_results(threads, rows, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("rows", [1, 3, 4, 13, 100, 1000])
+@pytest.mark.parametrize("rows", [1, 3, 4, 13, 100, 1000, 3001])
 def test_kernels_do_not_depend_on_the_number_of_threads(isa, rows, dtype):
     expected = kernel_results(1, rows, dtype)
     for threads in COUNTS:

@@ -10,7 +10,9 @@
 #define FUNCTION_WORK 60.0
 #define UPDATE_WORK 80.0
 #define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
-#define PART_ROWS 12           /* of it: tiles of six, or a high one */
+#define PART_ROWS 12           /* of it, and of products: tiles of six, or a high one */
+#define PART_WORK 2.5e7        /* of a product, */
+#define LEAST_PART_ROWS 64     /* and rows that go through packed panels often enough */
 #define DROPOUT_WORK 100.0
 #define LAYER_WORK 40.0
 
@@ -91,14 +93,21 @@ static void gemm_columns(void *context, int64_t share, int64_t first, int64_t co
     t->gemm(&g);
 }
 
+/* A product in some of its rows. */
+static fnn_gemm in_rows(const fnn_kernels *table, const fnn_gemm *whole, int64_t first,
+                        int64_t count) {
+    fnn_gemm g = *whole;
+    g.m = count;
+    g.a = from(table, g.a, first * g.a_row);
+    g.c = into(table, g.c, first * g.c_row);
+    g.saved = from(table, g.saved, first * g.saved_row);
+    return g;
+}
+
 static void gemm_rows(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const gemm_args *args = context;
-    fnn_gemm g = *args->whole;
-    g.m = count;
-    g.a = from(args->table, g.a, first * g.a_row);
-    g.c = into(args->table, g.c, first * g.c_row);
-    g.saved = from(args->table, g.saved, first * g.saved_row);
+    const fnn_gemm g = in_rows(args->table, args->whole, first, count);
     args->table->gemm(&g);
 }
 
@@ -116,17 +125,29 @@ static int divides_rows(const fnn_kernels *table, const fnn_gemm *g, int64_t sha
     return (uneven || g->a_row == 1 || g->m >= g->n) && g->m >= shares * table->tile_rows;
 }
 
+/* In how many parts to take a product that has no more than so many: several for each share if it is
+ * long, equally many for all. */
+static int64_t parts_of(double work, int64_t shares, int64_t most) {
+    const double parts = work / PART_WORK;
+    if (parts < (double)most) most = (int64_t)parts;
+    const int64_t each = at_most(most / shares, FNN_PARTS);
+    return shares * (each > 1 ? each : 1);
+}
+
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
     gemm_args args = {table, g};
-    const int64_t shares = fnn_team_size(work_of(g->m, g->n, g->k));
+    const double work = work_of(g->m, g->n, g->k);
+    const int64_t shares = fnn_team_size(work);
     if (shares == 1) {
         table->gemm(g); /* for a small network a copy of the struct takes time */
         return;
     }
-    if (divides_rows(table, g, shares))
-        fnn_share_out(shares, g->m, 1, gemm_rows, &args);
-    else
+    if (divides_rows(table, g, shares)) {
+        const int64_t parts = parts_of(work, shares, g->m / LEAST_PART_ROWS);
+        fnn_share_out_by_parts(shares, parts, g->m, 1, gemm_rows, &args);
+    } else {
         fnn_share_out(shares, g->n, table->panel_width, gemm_columns, &args);
+    }
 }
 
 typedef struct {
@@ -146,14 +167,17 @@ static fnn_gemm in_columns(const packing_args *args, int64_t first, int64_t coun
     return g;
 }
 
-/* Work out as many columns as are whole panels of B, packing these in passing, and return how many
- * that were: none where it does not pay. */
+/* Whether the first tile of each panel can pack it in passing, and that pays. */
+static int packs_in_passing(const packing_args *args) {
+    const fnn_kernels *t = args->table;
+    return t->packing_gemm && args->product == t->gemm && args->b->b_col == 1 &&
+           t->packs_in_passing(args->whole);
+}
+
+/* Work out as many columns as are whole panels of B, and return how many that were. */
 static int64_t pack_in_passing(const packing_args *args, void *panel, int64_t first, int64_t count) {
     const fnn_kernels *t = args->table;
     const fnn_unpacked *b = args->b;
-    if (!t->packing_gemm || args->product != t->gemm || b->b_col != 1 ||
-        !t->packs_in_passing(args->whole))
-        return 0;
     const int64_t whole = at_most(count, b->columns - first) / t->panel_width * t->panel_width;
     fnn_gemm g = in_columns(args, first, whole);
     g.b = from(t, b->b, first);
@@ -163,29 +187,97 @@ static int64_t pack_in_passing(const packing_args *args, void *panel, int64_t fi
     return whole;
 }
 
+/* A lot is as many panels as are packed at once: so many columns have room. */
+static int64_t most_of_lot(const packing_args *args) {
+    const int64_t panel = args->whole->k * args->table->panel_width;
+    return panel > 0 ? args->b->room / panel * args->table->panel_width : args->whole->n;
+}
+
+static void *place_of_lot(const packing_args *args, int64_t place) {
+    return into(args->table, args->b->panels, place * args->b->room);
+}
+
+static void pack_lot(const packing_args *args, range lot, void *panels) {
+    const fnn_unpacked *b = args->b;
+    args->table->pack(args->whole->k, at_most(lot.count, b->columns - lot.first),
+                      from(args->table, b->b, lot.first * b->b_col), b->b_row, b->b_col, panels);
+}
+
+static fnn_gemm product_of_lot(const packing_args *args, range lot, const void *panels) {
+    fnn_gemm g = in_columns(args, lot.first, lot.count);
+    g.b = panels;
+    g.b_row = args->table->panel_width;
+    g.b_panel = g.k * args->table->panel_width;
+    return g;
+}
+
 static void packing_columns(void *context, int64_t share, int64_t first, int64_t count) {
     const packing_args *args = context;
-    const fnn_kernels *t = args->table;
-    const fnn_unpacked *b = args->b;
-    const int64_t panel = args->whole->k * t->panel_width;
-    const int64_t group = panel > 0 ? b->room / panel * t->panel_width : count;
-    void *panels = into(t, b->panels, share * b->room);
-    int64_t column = first + pack_in_passing(args, panels, first, count);
-    for (; column < first + count; column += group) {
-        fnn_gemm g = in_columns(args, column, at_most(group, first + count - column));
-        t->pack(g.k, at_most(g.n, b->columns - column), from(t, b->b, column * b->b_col), b->b_row,
-                b->b_col, panels);
-        g.b = panels;
-        g.b_row = t->panel_width;
-        g.b_panel = panel;
+    const int64_t most = most_of_lot(args), end = first + count;
+    void *panels = place_of_lot(args, share);
+    if (packs_in_passing(args)) first += pack_in_passing(args, panels, first, count);
+    for (; first < end; first += most) {
+        const range lot = {first, at_most(most, end - first)};
+        pack_lot(args, lot, panels);
+        const fnn_gemm g = product_of_lot(args, lot, panels);
         args->product(&g);
     }
 }
 
+/* A long product in parts: some rows with the columns of a lot, which stays packed for the next rows.
+ * The caller begins with the first lot and a worker with the last, so with two threads only the one
+ * in which they meet is packed twice. Both begin with the first rows, which one reads from memory
+ * and the other then from the cache that they share. */
+typedef struct {
+    const packing_args *product;
+    int64_t unit, lots, rows;       /* whole units are in a lot, and so many parts of the rows */
+    int64_t held[FNN_MOST_THREADS]; /* which lot is packed in each place, or -1 */
+} lots_args;
+
+static void part_of_lot(void *context, int64_t place, int64_t task) {
+    lots_args *args = context;
+    const packing_args *p = args->product;
+    const int64_t lot = task / args->rows, turn = task % args->rows;
+    const int64_t part = 2 * lot < args->lots ? turn : args->rows - 1 - turn;
+    const range columns = share_of(p->whole->n, args->unit, args->lots, lot);
+    const range rows = share_of(p->whole->m, PART_ROWS, args->rows, part);
+    void *panels = place_of_lot(p, place);
+    if (args->held[place] != lot) pack_lot(p, columns, panels);
+    args->held[place] = lot;
+    const fnn_gemm of_lot = product_of_lot(p, columns, panels);
+    const fnn_gemm g = in_rows(p->table, &of_lot, rows.first, rows.count);
+    p->product(&g);
+}
+
+/* Divide a product that is worth so many parts into lots of two panels, which wide tiles take, or
+ * more, and their rows. A copy in tiles is taken as a whole: there the lots are the parts. */
+static lots_args lots_of(const packing_args *args, int64_t shares, int64_t parts) {
+    const fnn_gemm *g = args->whole;
+    const int64_t width = args->table->panel_width, most = most_of_lot(args);
+    const int in_tiles = args->product == args->table->gemm_of_tiles;
+    lots_args l = {.product = args, .unit = most < 2 * width ? width : 2 * width, .rows = 1};
+    const int64_t units = ceiling(g->n, l.unit), least = at_most(in_tiles ? parts : shares, units);
+    l.lots = ceiling(units, most / l.unit);
+    if (l.lots < least) l.lots = least;
+    if (!in_tiles && g->m >= LEAST_PART_ROWS) {
+        const int64_t even = l.lots % shares == 0 ? 1 : shares;
+        l.rows = at_most(ceiling(parts, l.lots * even) * even, g->m / LEAST_PART_ROWS);
+    }
+    for (int64_t place = 0; place < shares; place++) l.held[place] = -1;
+    return l;
+}
+
 static void share_out_packing(const packing_args *args) {
     const fnn_gemm *g = args->whole;
-    const int64_t shares = at_most(fnn_team_size(work_of(g->m, g->n, g->k)), args->b->shares);
-    fnn_share_out(shares, g->n, args->table->panel_width, packing_columns, (void *)args);
+    const double work = work_of(g->m, g->n, g->k);
+    const int64_t shares = at_most(fnn_team_size(work), args->b->shares);
+    const int64_t parts = parts_of(work, shares, INT64_MAX);
+    if (shares == 1 || parts == shares || packs_in_passing(args)) {
+        fnn_share_out(shares, g->n, args->table->panel_width, packing_columns, (void *)args);
+        return;
+    }
+    lots_args lots = lots_of(args, shares, parts);
+    fnn_run_team(shares, lots.lots * lots.rows, part_of_lot, &lots);
 }
 
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
