@@ -11,8 +11,8 @@
 #define UPDATE_WORK 80.0
 #define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
 #define PART_ROWS 12           /* of it, and of products: tiles of six, or a high one */
-#define PART_WORK 2.5e7        /* of a product, */
-#define LEAST_PART_ROWS 64     /* and rows that go through packed panels often enough */
+#define PART_WORK 2.5e7
+#define LEAST_PART_ROWS 64     /* of a product, that go through packed panels often enough */
 #define DROPOUT_WORK 100.0
 #define LAYER_WORK 40.0
 
@@ -63,6 +63,22 @@ void fnn_share_out_by_parts(int64_t shares, int64_t parts, int64_t total, int64_
 
 void fnn_share_out(int64_t shares, int64_t total, int64_t unit, fnn_range body, void *context) {
     fnn_share_out_by_parts(shares, shares, total, unit, body, context);
+}
+
+/* In how many parts to take work that has no more than so many: several for each share if it is long,
+ * equally many for all. */
+static int64_t parts_of(double work, int64_t shares, int64_t most) {
+    const double parts = work / PART_WORK;
+    if (parts < (double)most) most = (int64_t)parts;
+    const int64_t each = at_most(most / shares, FNN_PARTS);
+    return shares * (each > 1 ? each : 1);
+}
+
+/* Share out so much work over as many threads as it pays for. */
+static void share_work(double work, int64_t total, int64_t unit, fnn_range body, void *context) {
+    const int64_t shares = fnn_team_size(work);
+    const int64_t parts = parts_of(work, shares, ceiling(total, unit));
+    fnn_share_out_by_parts(shares, parts, total, unit, body, context);
 }
 
 /* The addresses of element i of an array, NULL staying NULL. */
@@ -123,15 +139,6 @@ static int divides_rows(const fnn_kernels *table, const fnn_gemm *g, int64_t sha
     const int64_t panels = ceiling(g->n, table->panel_width);
     const int uneven = panels % shares != 0 && panels < 8 * shares;
     return (uneven || g->a_row == 1 || g->m >= g->n) && g->m >= shares * table->tile_rows;
-}
-
-/* In how many parts to take a product that has no more than so many: several for each share if it is
- * long, equally many for all. */
-static int64_t parts_of(double work, int64_t shares, int64_t most) {
-    const double parts = work / PART_WORK;
-    if (parts < (double)most) most = (int64_t)parts;
-    const int64_t each = at_most(most / shares, FNN_PARTS);
-    return shares * (each > 1 ? each : 1);
 }
 
 void fnn_shared_gemm(const fnn_kernels *table, const fnn_gemm *g) {
@@ -324,7 +331,7 @@ static void copy_in_tiles(void *context, int64_t share, int64_t first, int64_t c
 void fnn_shared_copy_in_tiles(const fnn_kernels *table, int64_t m, int64_t k, const void *a,
                               int64_t a_col, void *copy) {
     tiles_args args = {table, m, k, a, a_col, copy};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)(m * k)), k, CACHE_LINE, copy_in_tiles, &args);
+    share_work(COPY_WORK * (double)(m * k), k, CACHE_LINE, copy_in_tiles, &args);
 }
 
 typedef struct {
@@ -345,8 +352,7 @@ static void pack_columns(void *context, int64_t share, int64_t first, int64_t co
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed) {
     pack_args args = {table, k, b, b_row, b_col, packed};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)(k * n)),
-                  n, table->panel_width, pack_columns, &args);
+    share_work(COPY_WORK * (double)(k * n), n, table->panel_width, pack_columns, &args);
 }
 
 /* Steps in two halves. With two threads each has one: what it reads then is what it has written
@@ -428,7 +434,7 @@ void fnn_shared_halves(const fnn_kernels *table, const fnn_halves *h) {
         take_halves(&args, 0, 0, 2);
     }
     if (!args.on_top)
-        fnn_share_out(fnn_team_size(joining), g->m, 1, join_halves, &args);
+        share_work(joining, g->m, 1, join_halves, &args);
 }
 
 typedef struct {
@@ -460,11 +466,11 @@ int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k) {
 
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d) {
     dots_args args = {table, d};
-    const int64_t shares = fnn_team_size(work_of(d->m, d->n, d->k));
-    if (shares == 1)
+    const double work = work_of(d->m, d->n, d->k);
+    if (fnn_team_size(work) == 1)
         table->dots(d);
     else
-        fnn_share_out(shares, d->n, CACHE_LINE, dots, &args);
+        share_work(work, d->n, CACHE_LINE, dots, &args);
 }
 
 /* Element by element */
@@ -484,7 +490,7 @@ static void look_for_others(void *context, int64_t share, int64_t first, int64_t
 
 int fnn_shared_all_finite(const fnn_kernels *table, int64_t n, const void *x) {
     finite_args args = {table, x, 0};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)n), n, CACHE_LINE, look_for_others, &args);
+    share_work(COPY_WORK * (double)n, n, CACHE_LINE, look_for_others, &args);
     return !args.found;
 }
 
@@ -518,7 +524,7 @@ static void activate_with_slope(void *context, int64_t share, int64_t first, int
 }
 
 static void share_elements(int64_t n, fnn_range body, activation_args *args) {
-    fnn_share_out(fnn_team_size(FUNCTION_WORK * (double)n), n, CACHE_LINE, body, args);
+    share_work(FUNCTION_WORK * (double)n, n, CACHE_LINE, body, args);
 }
 
 void fnn_shared_activate(const fnn_kernels *table, fnn_activation kind, const double *options,
@@ -559,11 +565,11 @@ static void update(void *context, int64_t share, int64_t first, int64_t count) {
 
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u) {
     update_args args = {table, u};
-    const int64_t shares = fnn_team_size(UPDATE_WORK * (double)u->n);
-    if (shares == 1)
+    const double work = UPDATE_WORK * (double)u->n;
+    if (fnn_team_size(work) == 1)
         table->update(u);
     else
-        fnn_share_out(shares, u->n, CACHE_LINE, update, &args);
+        share_work(work, u->n, CACHE_LINE, update, &args);
 }
 
 typedef struct {
@@ -626,7 +632,7 @@ static void gather(void *context, int64_t share, int64_t first, int64_t count) {
 void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                        int64_t x_row, const int64_t *order, void *out, int64_t out_row) {
     rows_args args = {table, rows, columns, x, x_row, order, out, out_row, 0};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)), rows, 1, gather, &args);
+    share_work(COPY_WORK * (double)(rows * columns), rows, 1, gather, &args);
 }
 
 static void column_sums(void *context, int64_t share, int64_t first, int64_t count) {
@@ -639,8 +645,7 @@ static void column_sums(void *context, int64_t share, int64_t first, int64_t cou
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                             int64_t x_row, void *out, int add) {
     rows_args args = {table, rows, columns, x, x_row, NULL, out, 0, add};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)(rows * columns)),
-                  columns, CACHE_LINE, column_sums, &args);
+    share_work(COPY_WORK * (double)(rows * columns), columns, CACHE_LINE, column_sums, &args);
 }
 
 typedef struct {
@@ -662,8 +667,7 @@ static void dropout(void *context, int64_t share, int64_t first, int64_t count) 
 
 void fnn_shared_dropout(const fnn_kernels *table, const fnn_dropout *d) {
     dropout_args args = {table, d};
-    fnn_share_out(fnn_team_size(DROPOUT_WORK * (double)(d->rows * d->columns)),
-                  d->rows, 1, dropout, &args);
+    share_work(DROPOUT_WORK * (double)(d->rows * d->columns), d->rows, 1, dropout, &args);
 }
 
 typedef struct {
@@ -684,10 +688,12 @@ void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_sp
                            const fnn_layer *l) {
     layer_args args = {step, l};
     const double work = LAYER_WORK * (double)(l->rows * (l->inputs + l->outputs));
-    const int64_t shares = split == FNN_WHOLE ? 1 : fnn_team_size(work);
-    const int by_columns = split == FNN_BY_COLUMNS;
-    fnn_share_out(shares, by_columns ? l->inputs : l->rows, by_columns ? table->vector_width : 1,
-                  layer_step, &args);
+    if (split == FNN_WHOLE)
+        layer_step(&args, 0, 0, l->rows);
+    else if (split == FNN_BY_COLUMNS)
+        share_work(work, l->inputs, table->vector_width, layer_step, &args);
+    else
+        share_work(work, l->rows, 1, layer_step, &args);
 }
 
 typedef struct {
@@ -707,8 +713,7 @@ static void min_max_norm(void *context, int64_t share, int64_t first, int64_t co
 void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
                              double high, double rate, void *x) {
     constraint_args args = {table, rows, columns, low, high, rate, x};
-    fnn_share_out(fnn_team_size(UPDATE_WORK * (double)(rows * columns)),
-                  columns, CACHE_LINE, min_max_norm, &args);
+    share_work(UPDATE_WORK * (double)(rows * columns), columns, CACHE_LINE, min_max_norm, &args);
 }
 
 static void non_neg(void *context, int64_t share, int64_t first, int64_t count) {
@@ -719,7 +724,7 @@ static void non_neg(void *context, int64_t share, int64_t first, int64_t count) 
 
 void fnn_shared_non_neg(const fnn_kernels *table, int64_t n, void *x) {
     constraint_args args = {table, 0, 0, 0, 0, 0, x};
-    fnn_share_out(fnn_team_size(COPY_WORK * (double)n), n, CACHE_LINE, non_neg, &args);
+    share_work(COPY_WORK * (double)n, n, CACHE_LINE, non_neg, &args);
 }
 
 /* Losses and metrics are summed over blocks of rows, then over the blocks in order. How long a
@@ -777,7 +782,7 @@ static void sum_blocks(void *context, int64_t share, int64_t first, int64_t coun
 static double sum_over_rows(sum_args *s, int64_t columns) {
     s->block = BLOCK_ROWS * ceiling(s->rows, BLOCK_ROWS * MOST_BLOCKS);
     const int64_t blocks = ceiling(s->rows, s->block);
-    fnn_share_out(fnn_team_size(LOSS_WORK * (double)(s->rows * columns)), blocks, 1, sum_blocks, s);
+    share_work(LOSS_WORK * (double)(s->rows * columns), blocks, 1, sum_blocks, s);
     double total = 0;
     for (int64_t i = 0; i < blocks; i++) total += s->sums[i];
     return total;
