@@ -235,6 +235,20 @@ def test_kernels_do_not_depend_on_the_number_of_threads(isa, rows, dtype):
             np.testing.assert_array_equal(got, wanted)
 
 
+def test_a_product_may_have_more_parts_than_a_region_has_tasks():
+    code = """
+import numpy as np, fastnn
+rng = np.random.default_rng(0)
+x, w = rng.normal(size=(16384, 1024)), rng.normal(size=(1024, 2240))
+x, w = x.astype(np.float32), w.astype(np.float32)
+fastnn.set_num_threads(1)
+expected = fastnn.kernels.dense_forward(x, w)
+fastnn.set_num_threads(256)
+print(np.array_equal(fastnn.kernels.dense_forward(x, w), expected))
+"""
+    assert run_python(code).strip() == "True"
+
+
 def test_rows_of_a_batch_do_not_depend_on_where_they_stand():
     model = Sequential([Dense(100, "relu", input_dim=50), Dense(9)])
     x = np.random.default_rng(0).normal(size=(500, 50)).astype(np.float32)

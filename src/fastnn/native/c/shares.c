@@ -241,10 +241,9 @@ typedef struct {
     int64_t held[FNN_MOST_THREADS]; /* which lot is packed in each place, or -1 */
 } lots_args;
 
-static void part_of_lot(void *context, int64_t place, int64_t task) {
-    lots_args *args = context;
+static void part_of_lot(lots_args *args, int64_t place, int64_t number) {
     const packing_args *p = args->product;
-    const int64_t lot = task / args->rows, turn = task % args->rows;
+    const int64_t lot = number / args->rows, turn = number % args->rows;
     const int64_t part = 2 * lot < args->lots ? turn : args->rows - 1 - turn;
     const range columns = share_of(p->whole->n, args->unit, args->lots, lot);
     const range rows = share_of(p->whole->m, PART_ROWS, args->rows, part);
@@ -254,6 +253,10 @@ static void part_of_lot(void *context, int64_t place, int64_t task) {
     const fnn_gemm of_lot = product_of_lot(p, columns, panels);
     const fnn_gemm g = in_rows(p->table, &of_lot, rows.first, rows.count);
     p->product(&g);
+}
+
+static void parts_of_lots(void *context, int64_t place, int64_t first, int64_t count) {
+    for (int64_t i = first; i < first + count; i++) part_of_lot(context, place, i);
 }
 
 /* Divide a product that is worth so many parts into lots of two panels, which wide tiles take, or
@@ -284,7 +287,8 @@ static void share_out_packing(const packing_args *args) {
         return;
     }
     lots_args lots = lots_of(args, shares, parts);
-    fnn_run_team(shares, lots.lots * lots.rows, part_of_lot, &lots);
+    const int64_t total = lots.lots * lots.rows;
+    fnn_share_out_by_parts(shares, at_most(total, FNN_MOST_TASKS), total, 1, parts_of_lots, &lots);
 }
 
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
