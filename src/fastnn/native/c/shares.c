@@ -9,14 +9,14 @@
 #define COPY_WORK 30.0
 #define FUNCTION_WORK 60.0
 #define UPDATE_WORK 80.0
-#define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
-#define PART_ROWS 12           /* of it, and of products: tiles of six, or a high one */
-#define PART_WORK 2.5e7
-#define LEAST_PART_ROWS 64     /* of a product, that go through packed panels often enough */
 #define DROPOUT_WORK 100.0
 #define LAYER_WORK 40.0
-
 #define LOSS_WORK 200.0
+
+#define PART_WORK 2.5e7        /* of one part: some tenths of a millisecond */
+#define PART_ROWS 12           /* rows of products go together: tiles of six, or a high one */
+#define LEAST_PART_ROWS 64     /* of a product, that go through packed panels often enough */
+#define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
 
 #define CACHE_LINE 64 /* elements enough for one, whatever their type */
 #define HALF_UNIT 16  /* elements that are whole lines, of either type */
@@ -50,11 +50,10 @@ static void run_range(void *context, int64_t place, int64_t task) {
     r->body(r->context, place, own.first, own.count);
 }
 
-_Static_assert(FNN_PARTS * FNN_MOST_THREADS <= FNN_MOST_TASKS, "a region has room for all parts");
-
 void fnn_share_out_by_parts(int64_t shares, int64_t parts, int64_t total, int64_t unit,
                             fnn_range body, void *context) {
-    range_args r = {total, unit, at_most(parts, ceiling(total, unit)), body, context};
+    const int64_t most = at_most(ceiling(total, unit), FNN_MOST_TASKS);
+    range_args r = {total, unit, at_most(parts, most), body, context};
     if (shares > 1 && r.tasks > 1)
         fnn_run_team(at_most(shares, r.tasks), r.tasks, run_range, &r);
     else
@@ -288,7 +287,7 @@ static void share_out_packing(const packing_args *args) {
     }
     lots_args lots = lots_of(args, shares, parts);
     const int64_t total = lots.lots * lots.rows;
-    fnn_share_out_by_parts(shares, at_most(total, FNN_MOST_TASKS), total, 1, parts_of_lots, &lots);
+    fnn_share_out_by_parts(shares, total, total, 1, parts_of_lots, &lots);
 }
 
 void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b) {
