@@ -202,6 +202,7 @@ cdef extern from "c/fastnn.h" nogil:
         void (*weight_gradients)(const fnn_layer *) noexcept nogil
         void (*input_gradient)(const fnn_layer *) noexcept nogil
         void (*renew)(const fnn_layer *) noexcept nogil
+        int64_t (*named_row)(const fnn_layer *, int64_t, int64_t, int *) noexcept nogil
         fnn_split forward_by, weights_by, input_by
         int64_t (*room_of_row)(const fnn_layer *) noexcept nogil
         int64_t (*room_besides)(const fnn_layer *) noexcept nogil

@@ -55,6 +55,8 @@ cdef struct Op:
     fnn_gemm product           # and is this product then
     int weights                # LAYER: how many it has
     bint follows               # and whether its statistics follow the data
+    bint by_rows               # the weights may be updated in the rows alone that a batch names,
+    bint cleared               # and their gradients are zero, since the last update
     char *held                 # ADD: the gradient, kept until it is added at the source
 
 

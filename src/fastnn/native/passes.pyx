@@ -173,6 +173,7 @@ cdef class Pass:
         self.arrays.append(addresses)
         op.layer.weight_gradients = <void *const *>address(addresses)
         op.weights = len(own)
+        op.by_rows = op.steps.named_row != NULL and all([p.regularizer is None for p in parameters])
         op.follows = any([p is not None and p.renewed for p in parameters])
         return 0
 
@@ -192,6 +193,7 @@ cdef class Pass:
                 if op.bias_gradient != NULL:
                     op.bias_gradient += shift
             elif op.kind == LAYER:
+                op.cleared = False  # for nothing is known of that place
                 addresses = <char **>op.layer.weight_gradients
                 for j in range(op.weights):
                     if addresses[j] != NULL:
@@ -419,7 +421,7 @@ cdef class Pass:
     cdef void _layer(self, Op *op, const Batch *batch, const char *x, int64_t x_row,
                      bint training, uint64_t iteration) noexcept nogil:
         cdef fnn_layer *l = &op.layer
-        l.rows, l.first_row, l.add = batch.rows, batch.first, batch.add
+        l.rows, l.first_row, l.add = batch.rows, batch.first, batch.add or op.cleared
         l.scale, l.step = 1.0 / batch.whole, iteration
         l.training = training and (op.follows or op.steps.renew == NULL)
         l.x, l.x_row, l.y, l.y_row = x, x_row, op.y, op.row
@@ -555,6 +557,7 @@ cdef class Pass:
         l.gradient, l.gradient_row = gradient, op.row
         l.input_gradient, l.input_gradient_row = out, self._row_below(i)
         if op.steps.weight_gradients != NULL:
+            op.cleared = False
             shared_layer_step(self.table, op.steps.weight_gradients, op.steps.weights_by, l)
         if i > self.lowest:
             shared_layer_step(self.table, op.steps.input_gradient, op.steps.input_by, l)

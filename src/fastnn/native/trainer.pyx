@@ -23,6 +23,7 @@ from fastnn.native.ops cimport (
     ACTIVATION,
     DENSE,
     DROPOUT,
+    LAYER,
     Op,
     Ops,
     address,
@@ -59,6 +60,10 @@ cdef enum:
     LARGE_KERNEL = 1 << 19     # bytes
     DEFERRED_FLOPS = 1 << 30
 
+    # What finding a row by its number takes, counted in elements of an update among all rows. Before
+    # 1,024 numbers are worth it a table has to have 8,192 rows of 4, or 1,500 of 64.
+    NAMED_ROW = 28
+
     TOGETHER = 8               # parts that are passed over at a time, at most: MOST_TOGETHER
 
 # A run of parameters that lie side by side, and what belongs to them.
@@ -69,7 +74,9 @@ cdef struct Range:
     void *slots[FNN_SLOTS]
     char *average
     char *accumulated
-    const Op *source           # of a single kernel whose gradient may wait for the update
+    Op *source                 # of a single parameter, which has an update of its own: a kernel
+    int weight                 # whose gradient may wait for it, or a weight that has it by rows
+    int64_t width              # columns of it
 
 cdef enum PenaltyKind:
     L1_L2
@@ -104,6 +111,13 @@ cdef struct Region:
     char *places[TOGETHER]     # where each part's gradients go,
     double *sums               # and their sums
     int sum_count
+
+
+cdef bint leaves_others_alone(const fnn_update *u) noexcept nogil:
+    """Whether nothing changes where the gradient is zero."""
+    if u.kind == FNN_SGD:
+        return u.slots[0] == NULL and u.hyper[3] == 0
+    return u.kind == FNN_ADAGRAD and u.hyper[1] > 0 and u.hyper[2] == 0
 
 
 cdef void choose_part(Batch *batch, int64_t part, int64_t parts) noexcept nogil:
@@ -183,6 +197,8 @@ cdef class Trainer:
     cdef double row_flops      # of the products of a training step, for each row of the batch
     cdef double row_work       # and of all that parts consist of
     cdef Pace pace             # also of other trainers of the same model, one after the other
+    cdef bint update_follows   # the gradient, which nothing else works on or with, but penalties,
+    cdef bint at_once          # as is true of this step, and it is not passed over in parts
     cdef int64_t deferred_rows # of steps in which gradients may wait for the update, at most
     cdef fnn_optimizer optimizer
     cdef bint own_step         # which the user wrote
@@ -284,8 +300,6 @@ cdef class Trainer:
     cdef int _list_trainables(self) except -1:
         """Trainable parameters, one by one and, where they lie side by side, in runs."""
         self.trainable = [p for p in self.program.parameters if p.trainable]
-        waiting = {self.ops.parameters[i][0]: i
-                   for i in range(self.ops.count) if self.ops.items[i].deferrable}
         cdef size_t count = max(len(self.trainable), 1)
         cdef Range r
         cdef Range *last
@@ -297,11 +311,12 @@ cdef class Trainer:
             r = self._range(parameter)
             self.trainables[self.trainable_count] = r
             self.trainable_count += 1
-            if parameter in waiting:
-                r.source = &self.ops.items[<int>waiting[parameter]]
-            elif self.range_count > 0 and self.ranges[self.range_count - 1].source == NULL:
+            self._find_source(&r)
+            if r.source != NULL:
+                r.width = parameter.shape[-1]
+            last = &self.ranges[self.range_count - 1] if self.range_count > 0 else NULL
+            if last != NULL and last.source == NULL and r.source == NULL:
                 # Padding between neighbours is zero in values and gradients, and stays zero.
-                last = &self.ranges[self.range_count - 1]
                 gap = r.gradient - (last.gradient + last.size * self.itemsize)
                 if gap < 64 and r.values - last.values == r.gradient - last.gradient:
                     last.size = (r.gradient - last.gradient) // self.itemsize + r.size
@@ -309,6 +324,19 @@ cdef class Trainer:
             self.ranges[self.range_count] = r
             self.range_count += 1
         return 0
+
+    cdef void _find_source(self, Range *r) noexcept:
+        """Find the op that lets a parameter have an update of its own."""
+        cdef int i, weight
+        cdef Op *op
+        for i in range(self.ops.count):
+            op = &self.ops.items[i]
+            if op.deferrable and op.kernel_gradient == r.gradient:
+                r.source = op
+            if op.by_rows:
+                for weight in range(op.weights):
+                    if op.layer.weight_gradients[weight] == r.gradient:
+                        r.source, r.weight = op, weight
 
     cdef int _list_penalties(self) except -1:
         penalised = [
@@ -386,7 +414,7 @@ cdef class Trainer:
         cdef int i, found = 0
         cdef int64_t size = 0
         cdef Op *op
-        if self.own_step or self.accumulation > 1 or self.clipping:
+        if not self.update_follows:
             return 0
         for i in range(self.passing.lowest, self.ops.count):
             op = &self.ops.items[i]
@@ -425,6 +453,7 @@ cdef class Trainer:
         self.clipvalue = rule.clipvalue or 0.0
         self.global_clipnorm = rule.global_clipnorm or 0.0
         self.clipping = self.clipnorm != 0 or self.clipvalue != 0 or self.global_clipnorm != 0
+        self.update_follows = not (self.own_step or self.accumulation > 1 or self.clipping)
         return 0
 
     def reset(self):
@@ -612,9 +641,8 @@ cdef class Trainer:
 
     cdef int _step(self, Batch *batch, const int64_t *order, int64_t start, uint64_t iteration,
                    const double *hyper) except -1 nogil:
-        self.passing.deferring = (
-            batch.whole <= self.deferred_rows and self._parts_of(batch.whole) == 1
-        )
+        self.at_once = self.update_follows and self._parts_of(batch.whole) == 1
+        self.passing.deferring = self.at_once and batch.whole <= self.deferred_rows
         self._pass(batch, order, start, True, iteration)
         self._add_penalties(batch.whole, True)
         if self.own_constraint_count:
@@ -741,11 +769,54 @@ cdef class Trainer:
         for i in range(self.range_count):
             r = &self.ranges[i]
             u.n, u.parameter, u.gradient, u.slots = r.size, r.values, r.gradient, r.slots
-            if self.passing.deferring and r.source != NULL:
+            if r.source != NULL and r.source.kind == LAYER:
+                self._update_by_rows(r, &u)
+            elif r.source != NULL and self.passing.deferring:
                 self.passing.pack_gradient(&r.source.product)
                 shared_gradient_and_update(self.table, &r.source.product, &u)
             else:
                 shared_update(self.table, &u)
+
+    cdef void _update_by_rows(self, const Range *r, const fnn_update *whole) noexcept nogil:
+        """Update a weight, in the rows alone that the batch names if that is all there is to do."""
+        cdef const fnn_layer *l = &r.source.layer
+        cdef bint few = l.rows * l.inputs * (NAMED_ROW + r.width) <= r.size
+        cdef bint alone = self.at_once and few and leaves_others_alone(whole)
+        cdef fnn_update u = whole[0]
+        cdef int64_t j
+        if not alone:
+            shared_update(self.table, whole)
+        if not self.at_once:
+            return
+        if few:
+            u.n = r.width
+            for j in range(l.inputs):
+                self._update_named_rows(r, j, &u, alone)
+        else:
+            memset(r.gradient, 0, r.size * self.itemsize)
+        r.source.cleared = True
+
+    cdef void _update_named_rows(self, const Range *r, int64_t column, fnn_update *u,
+                                 bint alone) noexcept nogil:
+        """Update the weight's rows that a column names, if that is still to do, and clear gradients.
+
+        A row that is named again has no gradient left, so that it stays as it is.
+        """
+        cdef int64_t i, row, offset
+        cdef int weight, slot
+        for i in range(r.source.layer.rows):
+            row = r.source.steps.named_row(&r.source.layer, i, column, &weight)
+            if weight != r.weight:
+                break
+            if row < 0:
+                continue
+            offset = row * r.width * self.itemsize
+            if alone:
+                u.parameter, u.gradient = r.values + offset, r.gradient + offset
+                for slot in range(FNN_SLOTS):
+                    u.slots[slot] = NULL if r.slots[slot] == NULL else <char *>r.slots[slot] + offset
+                self.table.update(u)
+            memset(r.gradient + offset, 0, r.width * self.itemsize)
 
     cdef int _update_or_call(self, const double *hyper, uint64_t iteration) except -1 nogil:
         """Take the optimizer's step, and begin to accumulate gradients anew."""

@@ -252,6 +252,9 @@ typedef struct {
     void (*weight_gradients)(const fnn_layer *l);
     void (*input_gradient)(const fnn_layer *l);
     void (*renew)(const fnn_layer *l);           /* weights that follow the data, at the end */
+    /* Where only rows of weights that x names have a gradient: the row that element (i, j) names, or
+     * -1, and the weight, or -1, which is the same for the whole column. */
+    int64_t (*named_row)(const fnn_layer *l, int64_t i, int64_t j, int *weight);
     fnn_split forward_by, weights_by, input_by;
     /* Elements of `room`: for each row, and besides. */
     int64_t (*room_of_row)(const fnn_layer *l);

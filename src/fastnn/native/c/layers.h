@@ -226,7 +226,7 @@ INLINE void FN(add_to_seen_rows)(const fnn_layer *l, FN(column) column, int64_t 
         const int64_t row = FN(row_number)(column, FN(x_of)(l, i)[j]);
         if (row < 0) continue;
         const REAL *g = FN(gradient_of)(l, i) + offset;
-        for (int64_t p = 0; p < column.width; p++) out[row * column.width + p] += g[p];
+        FN(add_rows_to)(column.width, g, 0, out + row * column.width, 1);
     }
 }
 
@@ -245,6 +245,12 @@ static void FN(embedding_weight_gradients)(const fnn_layer *l) {
     }
 }
 
+static int64_t FN(embedded_row)(const fnn_layer *l, int64_t i, int64_t j, int *table) {
+    const FN(column) column = FN(column_of)(l, j);
+    *table = column.table;
+    return FN(row_number)(column, FN(x_of)(l, i)[j]);
+}
+
 static void FN(embedding_input_gradient)(const fnn_layer *l) {
     for (ROWS_OF(l, i)) {
         const REAL *g = FN(gradient_of)(l, i);
@@ -260,7 +266,8 @@ static void FN(embedding_input_gradient)(const fnn_layer *l) {
 static const fnn_layer_steps FN(embedding_steps) = {
     .name = "embedding", .options = "columns", .forward = FN(embedding),
     .weight_gradients = FN(embedding_weight_gradients),
-    .input_gradient = FN(embedding_input_gradient), .forward_by = FNN_BY_ROWS,
+    .input_gradient = FN(embedding_input_gradient), .named_row = FN(embedded_row),
+    .forward_by = FNN_BY_ROWS,
     .weights_by = FNN_WHOLE, .input_by = FNN_BY_ROWS,
 };
 
