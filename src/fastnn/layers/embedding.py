@@ -44,8 +44,12 @@ class Embedding(Layer):
     Notes
     -----
     Input of shape (n, columns) gives (n, columns, output_dim): a `Flatten` or `SimpleRNN` layer
-    comes next. Only rows that a batch has seen have a gradient. An index out of range raises
-    before anything is computed, where the layer comes first; further up, it gives NaN.
+    comes next. An index out of range raises before anything is computed, where the layer comes
+    first; further up, it gives NaN.
+
+    Only rows that a batch names have a gradient. `SGD` without momentum and `Adagrad`, both without
+    weight decay, visit no others of a large table, in batches of up to 512 rows, if the table has no
+    regularizer and gradients are neither clipped nor accumulated. Other optimizers move every row.
 
     Examples
     --------

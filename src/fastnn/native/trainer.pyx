@@ -197,8 +197,8 @@ cdef class Trainer:
     cdef double row_flops      # of the products of a training step, for each row of the batch
     cdef double row_work       # and of all that parts consist of
     cdef Pace pace             # also of other trainers of the same model, one after the other
-    cdef bint update_follows   # the gradient, which nothing else works on or with, but penalties,
-    cdef bint at_once          # as is true of this step, and it is not passed over in parts
+    cdef bint update_follows   # nothing but penalties works on gradients before the update,
+    cdef bint at_once          # and in this step all rows are passed over at once
     cdef int64_t deferred_rows # of steps in which gradients may wait for the update, at most
     cdef fnn_optimizer optimizer
     cdef bint own_step         # which the user wrote

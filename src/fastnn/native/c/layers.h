@@ -267,8 +267,7 @@ static const fnn_layer_steps FN(embedding_steps) = {
     .name = "embedding", .options = "columns", .forward = FN(embedding),
     .weight_gradients = FN(embedding_weight_gradients),
     .input_gradient = FN(embedding_input_gradient), .named_row = FN(embedded_row),
-    .forward_by = FNN_BY_ROWS,
-    .weights_by = FNN_WHOLE, .input_by = FNN_BY_ROWS,
+    .forward_by = FNN_BY_ROWS, .weights_by = FNN_WHOLE, .input_by = FNN_BY_ROWS,
 };
 
 /* Rescaling: y = scale x + offset. Options: the scales of all columns, then their offsets. */
