@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from states import assert_same
 
 from fastnn import Sequential, optimizers, use_threads
 from fastnn.layers import Activation, Dense, Dropout
@@ -47,12 +48,6 @@ def learnt(layers, optimizer, dtype, rows, batch_size, threads):
     with use_threads(threads):
         model.fit(x, y, batch_size=batch_size, epochs=2, verbose=0)
     return [*model.get_weights(), *model.optimizer.state.slots]
-
-
-def assert_same(one, other):
-    assert len(one) == len(other)
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 # A bound that nothing reaches has the gradients worked out as a whole, for they may be clipped.

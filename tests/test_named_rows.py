@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from states import assert_same
 
 from fastnn import Sequential, optimizers, use_threads
 from fastnn.layers import CategoricalEmbedding, Dense, Embedding, Flatten, Rescaling
@@ -59,12 +60,6 @@ def learnt(layers, optimizer, dtype, count, batch_size, threads=1):
     with use_threads(threads):
         model.fit(*samples(count), batch_size=batch_size, epochs=3, verbose=0)
     return [*model.get_weights(), *model.optimizer.state.slots]
-
-
-def assert_same(one, other):
-    assert len(one) == len(other)
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 # A bound that nothing reaches has the gradients of all rows worked on, for they may be clipped. The

@@ -48,8 +48,9 @@ class Embedding(Layer):
     first; further up, it gives NaN.
 
     Only rows that a batch names have a gradient. `SGD` without momentum and `Adagrad`, both without
-    weight decay, visit no others of a large table, in batches of up to 512 rows, if the table has no
-    regularizer and gradients are neither clipped nor accumulated. Other optimizers move every row.
+    weight decay, visit no others of a large table, in batches of up to 512 rows, if the table has
+    no regularizer and gradients are neither clipped nor accumulated. Other optimizers move every
+    row.
 
     Examples
     --------
