@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 
-def assert_same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> None:
-    assert len(one) == len(other)
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
+def assert_same(ones: Iterable[np.ndarray], others: Iterable[np.ndarray]) -> None:
+    for one, other in zip(ones, others, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from states import assert_same
 
 import fastnn
 from fastnn import Input, Sequential
@@ -79,11 +80,6 @@ def embedder(**options):
     model = Sequential([Embedding(5, 2, input_shape=(2,)), Flatten(), Dense(1)], **options)
     model.compile("sgd", "mse")
     return model
-
-
-def assert_same(ones, others):
-    for one, other in zip(ones, others, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 # Wrong arguments and shapes

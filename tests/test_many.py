@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from states import assert_same
 
 import fastnn
 from fastnn import Sequential, fit_many
@@ -29,11 +30,6 @@ def make_models(count=5):
 
 def weights_of(models):
     return [w for model in models for w in model.get_weights()]
-
-
-def assert_same(first, second):
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 7, None])
