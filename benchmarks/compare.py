@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; return 1 if a contender fails or a ratio has fallen."""
     options = _options(arguments)
     try:
-        where, measured = results.load(options.replay) if options.replay else _run(options)
+        where, measured = results.pooled(options.replay) if options.replay else _run(options)
     except (MissingError, WrongResultError, FailedError) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
@@ -61,7 +61,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="TASK",
         help=f"what to compare, of: {', '.join(cases.TASKS)}",
     )
-    add("--replay", type=Path, metavar="FILE", help="take the times from there, measure nothing")
+    add(
+        "--replay",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="take the times from there, measure nothing; the rounds of several runs are pooled",
+    )
     add("--picture", type=Path, metavar="FILE", help="draw the ratios and a roofline (PNG)")
     add("--save-baseline", action="store_true", help="store the ratios in baseline.json")
     add("--check-baseline", action="store_true", help="fail if a ratio fell below the stored one")

@@ -81,3 +81,20 @@ def load(path: Path) -> tuple[dict[str, Any], list[Result]]:
     """Return the machine and the results that `save` wrote."""
     run = json.loads(path.read_text())
     return run["machine"], [Result(**result) for result in run["results"]]
+
+
+def pooled(paths: list[Path]) -> tuple[dict[str, Any], list[Result]]:
+    """Return the machine and the cases of the last run, with the rounds of all that have them."""
+    machine, last = load(paths[-1])
+    runs = [
+        {(result.task, result.case): result.rounds for result in load(path)[1]}
+        for path in paths[:-1]
+    ]
+    for result in last:
+        for run in reversed(runs):
+            earlier = run.get((result.task, result.case))
+            if earlier is not None and earlier.keys() != result.rounds.keys():
+                raise ValueError(f"{result.case}: the runs have different contenders")
+            for name, times in (earlier or {}).items():
+                result.rounds[name][:0] = times
+    return machine, last

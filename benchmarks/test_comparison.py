@@ -13,7 +13,7 @@ from cases import cases
 from checks import WrongResultError, check
 from crew import Crew, FailedError
 from jobs import make
-from results import Result, load, save
+from results import Result, load, pooled, save
 from single_layers import NOISE, TimedLayer
 
 from fastnn import layers
@@ -45,6 +45,20 @@ def test_saved_runs_come_back(tmp_path):
     results = [result("a", fastnn=1, NumPy=2)]
     save(tmp_path / "run.json", MACHINE, results)
     assert load(tmp_path / "run.json") == (MACHINE, results)
+
+
+def test_rounds_of_several_runs_are_pooled(tmp_path):
+    first, last = tmp_path / "first.json", tmp_path / "last.json"
+    save(first, {"cpu": "another"}, [result("a", fastnn=1, NumPy=2)])
+    save(last, MACHINE, [result("a", fastnn=3, NumPy=4), result("b", fastnn=1)])
+    machine, (a, b) = pooled([first, last])
+    assert machine == MACHINE
+    one, other = result("a", fastnn=1, NumPy=2), result("a", fastnn=3, NumPy=4)
+    assert a.rounds == {name: one.rounds[name] + other.rounds[name] for name in one.rounds}
+    assert b == result("b", fastnn=1)
+    save(first, MACHINE, [result("a", fastnn=1)])
+    with pytest.raises(ValueError, match="a: the runs have different contenders"):
+        pooled([first, last])
 
 
 @pytest.fixture
