@@ -97,8 +97,9 @@ def test_show_config_tells_what_runs(capsys, isa):
     assert shown["NumPy"] == np.__version__
 
 
-def test_importing_it_imports_nothing_optional():
-    code = f"import sys, fastnn; print([name for name in {OPTIONAL} if name in sys.modules])"
+def test_importing_it_imports_nothing_optional_and_not_the_reference():
+    names = [*OPTIONAL, "fastnn.reference"]
+    code = f"import sys, fastnn; print([name for name in {names} if name in sys.modules])"
     assert printed(code) == "[]"
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from fastnn import losses, optimizers
 from fastnn._records import Record
 from fastnn._validation import check_memory, whole_number
-from fastnn.kernels import permutation
+from fastnn.native.kernels import permutation
 from fastnn.native.team import get_num_threads
 from fastnn.program import (
     ActivationOp,

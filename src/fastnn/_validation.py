@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn._checks import FLOAT_TYPES, target_width
 from fastnn._registry import real
-from fastnn.kernels import all_finite
+from fastnn.native.kernels import all_finite
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike

@@ -75,6 +75,13 @@ def _named_signature(cls: type[Optimizer]) -> inspect.Signature:
     return inspect.Signature(plain)
 
 
+class _NamedSignature:
+    """The signature of a class, worked out where somebody asks for it, not in every import."""
+
+    def __get__(self, instance: object, owner: type[Optimizer]) -> inspect.Signature:
+        return _named_signature(owner)
+
+
 class Optimizer(Configurable):
     """Base of the optimizers, also of your own.
 
@@ -156,7 +163,7 @@ class Optimizer(Configurable):
     default_name: ClassVar[str] = "Optimizer"
     full_batch: ClassVar[bool] = False
     """Whether it goes by all data at once, and chooses its steps itself."""
-    __signature__: ClassVar[inspect.Signature]
+    __signature__ = _NamedSignature()
 
     def __init__(
         self,
@@ -195,11 +202,10 @@ class Optimizer(Configurable):
             )
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Give the class a name by default, and name the arguments that it passes on."""
+        """Give the class a name by default."""
         super().__init_subclass__(**options)
         if "default_name" not in vars(cls):
             cls.default_name = cls.__name__
-        cls.__signature__ = _named_signature(cls)
 
     @property
     def iterations(self) -> int:
