@@ -22,6 +22,7 @@ from fastnn.program import (
     ParameterBlock,
     Program,
 )
+from fastnn.reference import activation_backward
 from fastnn.reference.engine import ReferenceEngine
 
 ENGINES = (NativeEngine, ReferenceEngine)
@@ -324,6 +325,10 @@ def test_evaluation_has_the_bits_of_training(isa, dtype, name):
 
 OPTIONS = [
     activations.ReLU(0.2, 1.5, 0.25),
+    activations.ReLU(0.2, 0.5, 0.75),
+    activations.ReLU(-0.2, 1.5, 0.25),
+    activations.ReLU(max_value=1.5),
+    activations.LeakyReLU(0.4),
     activations.LeakyReLU(-0.4),
     activations.ELU(0.6),
     activations.CELU(0.6),
@@ -347,6 +352,44 @@ def test_training_with_options(isa, dtype, activation):
         optimizers.SGD(0.01),
         16,
     )
+
+
+KINKED = [
+    "relu",
+    "relu6",
+    *(activations.LeakyReLU(slope) for slope in (-0.4, 0.0, 0.4)),
+    *(
+        activations.ReLU(slope, limit, threshold)
+        for slope in (-0.5, 0.0, 0.5)
+        for limit in (None, 6.0, 0.5, np.nextafter(0.75, 1))
+        for threshold in (0.0, 0.75)
+    ),
+]
+
+
+@pytest.mark.parametrize("dtype", TRAINED)
+@pytest.mark.parametrize("activation", KINKED, ids=repr)
+def test_slopes_at_and_beside_kinks(isa, dtype, activation):
+    """Exactly as the function by itself has them, whatever the engine works them out from."""
+    kinks = np.array([-1.0, 0.5, 0.75, 1.0, 6.0], dtype)
+    z = np.concatenate(
+        [kinks, np.nextafter(kinks, -np.inf), np.nextafter(kinks, np.inf), np.zeros(1, dtype)]
+    )
+    program = make_program((1, len(z)), dtype, (activation,))
+    kernel, bias = program.parameters
+    kernel.assign([z])
+    bias.assign(np.zeros(len(z)))
+    x = np.ones((1, 1), dtype)
+    y = outputs(NativeEngine, program, x)
+    optimizer = optimizers.SGD(0.01)
+    state = optimizer.new_state(program.layout)
+    objective = Objective(losses.get("mean_absolute_error"), None, ())
+    trainer = NativeEngine(program).trainer(objective, optimizer.rule(), state, 1)
+    gradients = program.layout.zeros()
+    trainer.gradient(Dataset(x, y - 1, None), gradients)
+    function = activations.get(activation)
+    slopes = activation_backward(np.ones_like(z), z, y[0], function.name, options=function.options)
+    np.testing.assert_array_equal(program.layout.view(gradients, bias) * len(z), slopes)
 
 
 class Pairs(activations.ActivationFunction):

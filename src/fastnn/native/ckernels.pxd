@@ -283,5 +283,6 @@ cdef extern from "c/fastnn.h" nogil:
     const fnn_isa fnn_isas[]
 
     int fnn_saves_input(fnn_activation)
+    int fnn_output_tells_slope(fnn_activation, const double *)
     int fnn_saves_slope(fnn_activation)
     int fnn_takes_options(fnn_activation)

@@ -112,7 +112,8 @@ cdef class Pass:
             if op.kind == DROPOUT or fnn_saves_slope(op.activation):
                 op.derivative = FNN_EXPONENTIAL
             if op.kind == DROPOUT or (
-                op.activation < FNN_SOFTMAX and fnn_saves_input(op.activation)
+                op.activation < FNN_SOFTMAX
+                and not fnn_output_tells_slope(op.activation, op.options)
             ):
                 op.z = self._place(self.capacity * op.row)
             if op.kind == LAYER:

@@ -139,8 +139,8 @@ def activation_backward(
     ``grad * activation'(x)`` for the elementwise ones, the product with the Jacobian of each row
     for the others. At kinks the derivative is that of the left branch (relu and leaky_relu their
     slope, elu alpha). hard_sigmoid, hard_tanh, relu6 and sparse_sigmoid have their slope strictly
-    between their two kinks and 0 elsewhere; hard_silu has 0 at -3 and 1 at 3; the shrinking ones
-    have 0 at either threshold.
+    between their two kinks and 0 elsewhere, and relu has 0 at its max_value, too; hard_silu has 0
+    at -3 and 1 at 3; the shrinking ones have 0 at either threshold.
 
     Parameters
     ----------
@@ -272,7 +272,8 @@ def _relu(x: np.ndarray, negative_slope: float, max_value: float, threshold: flo
 def _relu_derivative(
     x: np.ndarray, y: np.ndarray, negative_slope: float, max_value: float, threshold: float
 ) -> np.ndarray:
-    return np.where(x > threshold, x <= max_value, negative_slope)
+    above = x < max_value if max_value < np.inf else 1
+    return np.where(x > threshold, above, negative_slope)
 
 
 def _leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:

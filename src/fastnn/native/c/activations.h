@@ -153,7 +153,8 @@ INLINE vec FN(derivative)(const fnn_activation kind, FN(options) options, vec sa
         return FN(select)(FN(abs)(saved) < FN(splat)(3), FN(splat)((REAL)(1.0 / 6)), zero);
     case FNN_EXPONENTIAL: return saved;
     case FNN_BOUNDED_RELU: {
-        const vec above = FN(one_where)(saved <= FN(splat)(options.second));
+        const int limited = options.second < (REAL)INFINITY;
+        const vec above = limited ? FN(one_where)(saved < FN(splat)(options.second)) : one;
         return FN(select)(saved > FN(splat)(options.third), above, FN(splat)(options.first));
     }
     case FNN_RELU6: return FN(one_where)((saved > zero) & (saved < FN(splat)(6)));

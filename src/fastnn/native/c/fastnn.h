@@ -401,6 +401,17 @@ static inline int fnn_saves_input(fnn_activation kind) {
     }
 }
 
+/* Whether the derivative can be taken from the output as well, by the same formula: the output of a
+ * relu is between the same bounds as its input, unless the slope below them is negative. Bounds that
+ * differ in double may be the same in float. */
+static inline int fnn_output_tells_slope(fnn_activation kind, const double *options) {
+    switch (kind) {
+    case FNN_LEAKY_RELU: return options[0] >= 0;
+    case FNN_BOUNDED_RELU: return options[0] >= 0 && (float)options[1] > (float)options[2];
+    default: return !fnn_saves_input(kind);
+    }
+}
+
 /* Whether the derivative comes with the function, at little cost; they are among those above. Training
  * saves that then, and goes back as through an exponential, whose derivative is what is saved. */
 static inline int fnn_saves_slope(fnn_activation kind) {
