@@ -74,6 +74,8 @@ class TestOutputs:
         output = model.predict(x, batch_size, verbose=0)
         np.testing.assert_allclose(output, by_hand(model, x), rtol=1e-12)
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("rows", [7, 2000])  # small matrices are taken in another way
     @pytest.mark.parametrize(
         "convert",
         [
@@ -82,21 +84,49 @@ class TestOutputs:
             lambda x: np.repeat(x, 2, axis=1)[:, ::2],
             lambda x: x[::-1][::-1],
             lambda x: x.astype(np.float64),
+            lambda x: np.asfortranarray(x, dtype=np.float64),
+            lambda x: np.repeat(x.astype(np.float64), 2, axis=1)[:, 1::2],
+            lambda x: x.astype(np.float64)[::-1, ::-1].copy()[::-1, ::-1],
+            lambda x: (
+                np.frombuffer(b"?" + x.astype(np.float64).tobytes(), "V1")[1:]
+                .view(np.float64)
+                .reshape(x.shape)
+            ),
             lambda x: x.astype(">f4"),
+            lambda x: x.astype(">f8"),
             lambda x: x.astype(np.longdouble),
         ],
-        ids=["list", "fortran", "strided", "reversed", "float64", "big endian", "longdouble"],
+        ids=[
+            *("list", "fortran", "strided", "reversed", "float64", "float64 fortran"),
+            *("float64 strided", "float64 reversed", "float64 unaligned"),
+            *("big endian", "float64 big endian", "longdouble"),
+        ],
     )
-    def test_forms_of_x(self, x, convert):
-        model = mlp()
-        np.testing.assert_array_equal(model(convert(x)), model(x))
-        np.testing.assert_array_equal(model.predict(convert(x), verbose=0), model(x))
+    def test_forms_of_x(self, convert, rows, dtype):
+        model = mlp(dtype=dtype)
+        x = np.random.default_rng(1).normal(size=(rows, 4)).astype(np.float32)
+        expected = model(x.astype(dtype))
+        np.testing.assert_array_equal(model(convert(x)), expected)
+        np.testing.assert_array_equal(model.predict(convert(x), verbose=0), expected)
 
-    @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16])
-    def test_numeric_dtypes(self, dtype):
-        model = mlp()
-        x = np.eye(4).astype(dtype)
-        np.testing.assert_array_equal(model(x), model(np.eye(4, dtype=np.float32)))
+    @pytest.mark.parametrize("number", [bool, np.int8, np.int64, np.uint64, np.float16])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_numeric_dtypes(self, dtype, number):
+        model = mlp(dtype=dtype)
+        x = np.eye(4).astype(number)
+        np.testing.assert_array_equal(model(x), model(np.eye(4, dtype=dtype)))
+        np.testing.assert_array_equal(model.predict(x), model(np.eye(4, dtype=dtype)))
+
+    @pytest.mark.parametrize("rows", [1, 2000])
+    def test_doubles_that_are_too_large(self, rows):
+        x = np.zeros((rows, 4))
+        x[-1, 2] = 1e300
+        assert np.isnan(mlp()(x)[-1]).all()
+        with pytest.raises(
+            ValueError, match=rf"1e\+300 at \[{rows - 1}, 2\], too large for float32"
+        ):
+            mlp().predict(x)
+        assert np.isfinite(mlp(dtype="float64").predict(x)).all()
 
     def test_result_is_a_new_array_each_time(self, x):
         model = mlp()

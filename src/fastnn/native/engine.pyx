@@ -98,6 +98,29 @@ cdef double work_of_transpose(int64_t columns, int64_t lanes) noexcept nogil:
     return 6.0 + 8.0 / lanes * columns
 
 
+cdef enum:
+    SMALL_MATRIX = 4096        # elements of an x that is soon copied; for others checks take no time
+
+
+cdef np.ndarray narrowed(np.ndarray x):
+    """Return a matrix of doubles as one of floats, infinite where they are too large for it.
+
+    NumPy would warn of these, and takes a microsecond to be told not to.
+    """
+    cdef np.npy_intp *shape = np.PyArray_DIMS(x)
+    cdef np.npy_intp *strides = np.PyArray_STRIDES(x)
+    cdef np.ndarray result = np.PyArray_EMPTY(2, shape, np.NPY_FLOAT, 0)
+    cdef float *to = <float *>np.PyArray_DATA(result)
+    cdef const char *row = address(x)
+    cdef np.npy_intp i, j
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            to[j] = <float>(<const double *>(row + j * strides[1]))[0]
+        to += shape[1]
+        row += strides[0]
+    return result
+
+
 # Whole numbers below these are exact.
 cdef double EXACT_FLOATS = 2.0 ** 24
 cdef double EXACT_DOUBLES = 2.0 ** 53
@@ -319,6 +342,24 @@ cdef class NativeEngine:
             and np.PyArray_ISBEHAVED_RO(x)
             and (not self.reads_indices or self._are_indices(x))
         )
+
+    cdef np.ndarray taken(self, x):
+        """Return `x`, or a copy of a small matrix, as it can be read; None if there is more to do."""
+        if self.accepts(x):
+            return x
+        if (
+            type(x) is not np.ndarray
+            or np.PyArray_NDIM(x) != 2
+            or np.PyArray_SIZE(x) > SMALL_MATRIX
+            or np.PyArray_TYPE(x) > np.NPY_DOUBLE  # which come after those of bool, int and float
+            or not np.PyArray_ISBEHAVED_RO(x)
+        ):
+            return None
+        if np.PyArray_TYPE(x) == np.NPY_DOUBLE and self.type_number == np.NPY_FLOAT:
+            x = narrowed(x)
+        else:
+            x = np.PyArray_Cast(x, self.type_number)
+        return x if self.accepts(x) else None
 
     cdef bint _are_indices(self, np.ndarray x) noexcept:
         """Whether each column with a table holds numbers of its rows.
@@ -590,8 +631,11 @@ cdef class FastCall:
         -------
         ndarray of shape (n, outputs), of the model's dtype
         """
-        if self._native is not None and training is False and self._native.accepts(x):
-            return self._native.result(x)
+        cdef np.ndarray taken
+        if self._native is not None and training is False:
+            taken = self._native.taken(x)
+            if taken is not None:
+                return self._native.result(taken)
         return self._call(x, training)
 
     def predict(self, x, batch_size=None, verbose="auto", callbacks=None):
@@ -618,13 +662,14 @@ cdef class FastCall:
             If `x` is not as described, or the model does not know the shape of its input yet.
         """
         cdef NativeEngine engine = self._native
+        cdef np.ndarray taken
         if (
             engine is not None
             and batch_size is None
             and callbacks is None
             and (verbose == "auto" or verbose == 0)
-            and engine.accepts(x)
-            and engine.ops.table.all_finite(np.PyArray_SIZE(x), address(x))
         ):
-            return engine.result(x)
+            taken = engine.taken(x)
+            if taken is not None and engine.ops.table.all_finite(np.PyArray_SIZE(taken), address(taken)):
+                return engine.result(taken)
         return self._predict(x, batch_size, verbose, callbacks)
