@@ -47,6 +47,9 @@ INFERENCE_ROWS = 4096
 _FIRST_PASS = 2**63
 """Where ``model(x, training=True)`` begins to count: masks other than those of training steps."""
 
+_NOBODY = CallbackList()
+"""Who hears of single batches."""
+
 
 class Sequential(FastCall):
     """A stack of layers.
@@ -307,6 +310,8 @@ class Sequential(FastCall):
 
     def _output_width(self, shape: Shape) -> int:
         """Return the width of the output for input of this shape; check that it is flat."""
+        if self._running is not None and shape == self._built_shape:
+            return self._running[1].outputs
         if not self._layers:
             raise ValueError(f"model '{self.name}' has no layers: add some first")
         output_shape = _output_shapes(self._layers, shape)[-1]
@@ -650,7 +655,7 @@ class Sequential(FastCall):
         data = _weighted(self._dataset(compiled, shape, x, y, sample_weight), class_weight)
         with self._training_alone(), self._metrics_for(compiled, shape) as metrics:
             trainer = self._trainer_for(compiled, shape, len(data), metrics, single=True)
-            loop = _training.Loop(self, trainer, metrics, CallbackList())
+            loop = _training.Loop(self, trainer, metrics, _NOBODY)
             logs = loop.train_on_batch(compiled.optimizer, data)
         return _values(logs, return_dict)
 
@@ -815,7 +820,7 @@ class Sequential(FastCall):
         """Return loss and metrics over `x` and `y` as one batch; see `evaluate`."""
         compiled = self._require_compiled("test_on_batch")
         data = self._dataset(compiled, self._resolve_shape(), x, y, sample_weight)
-        return _values(self._evaluated(compiled, data, len(data), CallbackList()), return_dict)
+        return _values(self._evaluated(compiled, data, len(data), _NOBODY), return_dict)
 
     def _evaluated(
         self,

@@ -340,12 +340,9 @@ class Optimizer(Configurable):
         array([[0.1, 0.9, 0. , 0. ],
                [0.1, 0.9, 0. , 0. ]])
         """
-        columns = [self._values(argument, iteration, steps) for argument in self._columns]
-        each_step = [i for i, column in enumerate(columns) if isinstance(column, np.ndarray)]
-        table = np.empty((steps, len(columns)))
-        table[:] = [0.0 if i in each_step else column for i, column in enumerate(columns)]
-        for i in each_step:
-            table[:, i] = columns[i]
+        table = np.empty((steps, len(self._columns)))
+        for i, argument in enumerate(self._columns):
+            table[:, i] = self._values(argument, iteration, steps)
         return table
 
     def _values(self, argument: str, iteration: int, steps: int) -> Any:
