@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from fastnn import _naming
+from fastnn import _naming, use_threads
 from fastnn.activations import ActivationFunction
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Residual
 from fastnn.losses import MeanSquaredError
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
@@ -127,6 +127,41 @@ class TestOutputs:
         ):
             mlp().predict(x)
         assert np.isfinite(mlp(dtype="float64").predict(x)).all()
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("order", ["C", "F"])
+    @pytest.mark.parametrize(
+        "stack",
+        [
+            [Activation("linear")],
+            [Activation("tanh"), Dense(3)],
+            [Residual([Dense(8, "relu"), Dense(40)]), Dense(3, "softmax")],
+            [Dense(9), Residual([Dense(8, "relu"), Dense(9)]), Dense(3, "softmax")],
+            [Dense(200, "relu"), Dropout(0.5), Dense(200, "relu"), Dense(3)],
+        ],
+        ids=["nothing", "activation", "residual", "dense and residual", "dense"],
+    )
+    def test_many_doubles(self, stack, order, threads):
+        model = Sequential([Input((40,)), *stack])
+        x = np.asarray(np.random.default_rng(2).normal(size=(4000, 40)), order=order)
+        expected = model(x.astype(np.float32, order="C"))
+        with use_threads(threads):
+            np.testing.assert_array_equal(model(x), expected)
+            np.testing.assert_array_equal(model.predict(x), expected)
+            for row in (0, 96, 2000, 3999):
+                wrong = x.copy()
+                wrong[row, 39] = np.nan
+                with pytest.raises(ValueError, match=rf"x contains NaN at \[{row}, 39\]"):
+                    model.predict(wrong)
+                assert np.isnan(model(wrong)[row]).any()
+                right = np.arange(len(x)) != row
+                np.testing.assert_array_equal(model(wrong)[right], expected[right])
+
+    @pytest.mark.parametrize("x", [[[1.0, 2.0], [3.0]], [["a", "b", "c", "d"]], [[1j] * 4], [None]])
+    def test_lists_that_are_no_matrix(self, x):
+        for use in (mlp(), mlp().predict):
+            with pytest.raises((ValueError, TypeError), match=r"^x must"):
+                use(x)
 
     def test_result_is_a_new_array_each_time(self, x):
         model = mlp()

@@ -57,6 +57,9 @@ cdef struct Call:
     void *engine
     int64_t rows               # of the whole call
     const char *x
+    int64_t x_row, x_column    # strides, in bytes
+    bint narrowing             # x holds doubles, for a program of floats,
+    bint *finite               # which may be looked at on the way
     char *out
     char *scratch              # `share_bytes` for each share
     int64_t share_bytes
@@ -101,24 +104,24 @@ cdef double work_of_transpose(int64_t columns, int64_t lanes) noexcept nogil:
 cdef enum:
     SMALL_MATRIX = 4096        # elements of an x that is soon copied; for others checks take no time
 
+cdef extern from "c/narrow.h" nogil:
+    void fnn_narrow(int64_t, int64_t, const char *, int64_t, int64_t, float *)
+
 
 cdef np.ndarray narrowed(np.ndarray x):
-    """Return a matrix of doubles as one of floats, infinite where they are too large for it.
-
-    NumPy would warn of these, and takes a microsecond to be told not to.
-    """
-    cdef np.npy_intp *shape = np.PyArray_DIMS(x)
-    cdef np.npy_intp *strides = np.PyArray_STRIDES(x)
-    cdef np.ndarray result = np.PyArray_EMPTY(2, shape, np.NPY_FLOAT, 0)
-    cdef float *to = <float *>np.PyArray_DATA(result)
-    cdef const char *row = address(x)
-    cdef np.npy_intp i, j
-    for i in range(shape[0]):
-        for j in range(shape[1]):
-            to[j] = <float>(<const double *>(row + j * strides[1]))[0]
-        to += shape[1]
-        row += strides[0]
+    """Return a matrix of doubles as one of floats. NumPy would warn of those that are too large."""
+    cdef np.ndarray result = np.PyArray_EMPTY(2, np.PyArray_DIMS(x), np.NPY_FLOAT, 0)
+    fnn_narrow(np.PyArray_DIM(x, 0), np.PyArray_DIM(x, 1), address(x), np.PyArray_STRIDE(x, 0),
+               np.PyArray_STRIDE(x, 1), <float *>np.PyArray_DATA(result))
     return result
+
+
+cdef object as_array(x):
+    """Return the rows of a list as an array, or None: why not, the checks in Python know."""
+    try:
+        return numpy.asarray(x)
+    except Exception:
+        return None
 
 
 # Whole numbers below these are exact.
@@ -326,7 +329,7 @@ cdef class NativeEngine:
 
     def forward(self, np.ndarray x, np.ndarray out):
         """Write the program's output for the rows of `x` to `out`."""
-        self._forward(x, out)
+        self._forward(x, out, False)
 
     cdef bint accepts(self, x):
         """Whether `x` can be read as it is: an aligned, C-contiguous matrix of the right type.
@@ -344,22 +347,28 @@ cdef class NativeEngine:
         )
 
     cdef np.ndarray taken(self, x):
-        """Return `x`, or a copy of a small matrix, as it can be read; None if there is more to do."""
+        """Return `x` or a copy of it that can be read, be it as doubles; None if it takes more."""
         if self.accepts(x):
             return x
+        if isinstance(x, (list, tuple)) and len(x) * self.inputs <= SMALL_MATRIX:
+            x = as_array(x)
         if (
             type(x) is not np.ndarray
             or np.PyArray_NDIM(x) != 2
-            or np.PyArray_SIZE(x) > SMALL_MATRIX
+            or np.PyArray_DIM(x, 1) != self.inputs
             or np.PyArray_TYPE(x) > np.NPY_DOUBLE  # which come after those of bool, int and float
             or not np.PyArray_ISBEHAVED_RO(x)
         ):
             return None
-        if np.PyArray_TYPE(x) == np.NPY_DOUBLE and self.type_number == np.NPY_FLOAT:
-            x = narrowed(x)
-        else:
-            x = np.PyArray_Cast(x, self.type_number)
+        if self._is_narrowed(x) and not self.reads_indices:
+            return x
+        if np.PyArray_SIZE(x) > SMALL_MATRIX:
+            return None
+        x = narrowed(x) if self._is_narrowed(x) else np.PyArray_Cast(x, self.type_number)
         return x if self.accepts(x) else None
+
+    cdef bint _is_narrowed(self, np.ndarray x) noexcept:
+        return np.PyArray_TYPE(x) == np.NPY_DOUBLE and self.type_number == np.NPY_FLOAT
 
     cdef bint _are_indices(self, np.ndarray x) noexcept:
         """Whether each column with a table holds numbers of its rows.
@@ -384,21 +393,35 @@ cdef class NativeEngine:
                     rows, data + j * size, self.inputs, <int64_t>column[3 * j + 1])
         return right
 
-    cdef np.ndarray result(self, np.ndarray x):
-        """Return the output for an `x` that is accepted."""
+    cdef np.ndarray result(self, x, bint finite):
+        """Return the output for `x`; None if it cannot be read, or has to be `finite` and is not."""
+        cdef np.ndarray taken = self.taken(x)
         cdef np.npy_intp[2] shape
-        shape[0], shape[1] = np.PyArray_DIM(x, 0), self.outputs
+        if taken is None:
+            return None
+        if finite and not self._is_narrowed(taken):
+            if not self.ops.table.all_finite(np.PyArray_SIZE(taken), address(taken)):
+                return None
+            finite = False
+        shape[0], shape[1] = np.PyArray_DIM(taken, 0), self.outputs
         out = np.PyArray_EMPTY(2, shape, self.type_number, 0)
-        self._forward(x, out)
-        return out
+        return out if self._forward(taken, out, finite) else None
 
-    cdef int _forward(self, np.ndarray x, np.ndarray out) except -1:
+    cdef bint _forward(self, np.ndarray x, np.ndarray out, bint looking) except -1:
+        """Write the output for `x`; if `looking`, stop and return False where that is not finite."""
         cdef Call call
         cdef double work = np.PyArray_DIM(x, 0) * self.row_flops
         cdef int shares = 1
+        cdef bint finite = True
         call.engine, call.rows = <void *>self, np.PyArray_DIM(x, 0)
         call.x, call.out = address(x), address(out)
+        call.x_row, call.x_column = self.inputs * self.ops.itemsize, self.ops.itemsize
         call.share_bytes = self.share_bytes
+        call.finite = &finite if looking else NULL
+        call.narrowing = self._is_narrowed(x)
+        if call.narrowing:
+            call.x_row, call.x_column = np.PyArray_STRIDE(x, 0), np.PyArray_STRIDE(x, 1)
+            call.share_bytes += round_up(self.chunk_rows * self.inputs * self.ops.itemsize, 64)
         self._renew_panels()
         if self.rows_can_be_shared and call.rows >= SHARED_ROWS:
             shares = team_size(call.rows * self.row_work)
@@ -415,7 +438,7 @@ cdef class NativeEngine:
             with nogil:
                 self._run(&call, shares)
         self.scratch = scratch
-        return 0
+        return finite
 
     cdef int _run(self, const Call *call, int shares) except -1 nogil:
         """Run in parts short enough for signals to be heeded in between."""
@@ -427,7 +450,7 @@ cdef class NativeEngine:
         cdef int64_t first = 0, count
         while first < call.rows:
             count = min(step, call.rows - first)
-            part.x = call.x + first * self.inputs * self.ops.itemsize
+            part.x = call.x + first * call.x_row
             part.out = call.out + first * self.outputs * self.ops.itemsize
             if shares > 1:
                 self._share_rows(&part, count, shares)
@@ -446,18 +469,28 @@ cdef class NativeEngine:
     cdef int _run_rows(self, const Call *call, int64_t first, int64_t count,
                        char *scratch) except -1 nogil:
         """Run some rows of a call, in chunks of about the same size."""
-        cdef int64_t size = self.ops.itemsize
+        cdef int64_t row_bytes = self.outputs * self.ops.itemsize
         cdef int64_t chunks = (count + self.chunk_rows - 1) // self.chunk_rows
-        cdef int64_t i, row, end
-        if self.ops.count == 0:
-            memcpy(call.out + first * self.outputs * size, call.x + first * self.inputs * size,
-                   count * self.inputs * size)
-            return 0
+        cdef int64_t i, row, rows
+        cdef const char *x
         for i in range(chunks):
-            row, end = first + count * i // chunks, first + count * (i + 1) // chunks
-            self._run_chunk(call.rows, end - row, call.x + row * self.inputs * size,
-                            call.out + row * self.outputs * size, scratch)
+            row = first + count * i // chunks
+            rows = first + count * (i + 1) // chunks - row
+            x = call.x + row * call.x_row
+            if call.narrowing:
+                x = self._narrowed(call, rows, x, scratch + self.share_bytes)
+            if call.finite != NULL and not call.finite[0]:
+                break
+            self._run_chunk(call.rows, rows, x, call.out + row * row_bytes, scratch)
         return 0
+
+    cdef const char *_narrowed(self, const Call *call, int64_t rows, const char *x,
+                               char *place) noexcept nogil:
+        """Return the rows of a chunk as floats; say so where they are not finite, if asked."""
+        fnn_narrow(rows, self.inputs, x, call.x_row, call.x_column, <float *>place)
+        if call.finite != NULL and not self.ops.table.all_finite(rows * self.inputs, place):
+            call.finite[0] = False
+        return place
 
     cdef int _run_chunk(self, int64_t all_rows, int64_t rows, const char *x, char *out,
                         char *scratch) except -1 nogil:
@@ -469,6 +502,8 @@ cdef class NativeEngine:
         cdef char *turned = scratch + self.slots * self.chunk_bytes
         cdef Op *op
         cdef bint transposing = rows >= self.ops.table.panel_width
+        if self.ops.count == 0:
+            memcpy(out, x, rows * self.inputs * self.ops.itemsize)
         for i in range(self.ops.count):
             if transposing and self.transposed_first <= i < self.transposed_end - 1:
                 continue
@@ -631,11 +666,12 @@ cdef class FastCall:
         -------
         ndarray of shape (n, outputs), of the model's dtype
         """
-        cdef np.ndarray taken
-        if self._native is not None and training is False:
-            taken = self._native.taken(x)
-            if taken is not None:
-                return self._native.result(taken)
+        cdef NativeEngine engine = self._native
+        cdef np.ndarray result
+        if engine is not None and training is False:
+            result = engine.result(x, finite=False)
+            if result is not None:
+                return result
         return self._call(x, training)
 
     def predict(self, x, batch_size=None, verbose="auto", callbacks=None):
@@ -662,14 +698,14 @@ cdef class FastCall:
             If `x` is not as described, or the model does not know the shape of its input yet.
         """
         cdef NativeEngine engine = self._native
-        cdef np.ndarray taken
+        cdef np.ndarray result
         if (
             engine is not None
             and batch_size is None
             and callbacks is None
             and (verbose == "auto" or verbose == 0)
         ):
-            taken = engine.taken(x)
-            if taken is not None and engine.ops.table.all_finite(np.PyArray_SIZE(taken), address(taken)):
-                return engine.result(taken)
+            result = engine.result(x, finite=True)
+            if result is not None:
+                return result
         return self._predict(x, batch_size, verbose, callbacks)

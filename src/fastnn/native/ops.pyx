@@ -4,10 +4,6 @@ A program is lowered once more, to an array of C structs (`Op`) that hold everyt
 need: pointers to parameters, gradients and workspace, sizes, codes. An op that ends in an
 elementwise activation lets the product apply it; one that looks at whole rows or is
 written in Python becomes an op of its own. A branch is no op: what closes it knows where it began.
-Rows of the workspace are padded to whole vectors, and off
-multiples of 1 kB, where rows would fight for the same few lines of the cache.
-
-Signals are looked at every few milliseconds of work, so that an interrupt is never far off.
 """
 
 cimport numpy as np
@@ -58,6 +54,7 @@ cdef extern from *:
     """
     double fnn_work
 
+# Signals are looked at every few milliseconds of work, so that an interrupt is never far off.
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
 
@@ -211,7 +208,8 @@ cdef class Ops:
         return 0 if self.quiet else heed_signals(flops)
 
     cdef int64_t padded_row(self, int64_t width) noexcept nogil:
-        """Length of a workspace row: whole vectors, and not a multiple of 1 kB."""
+        """Length of a workspace row: whole vectors, and not a multiple of 1 kB, for such rows would
+        fight for the same few lines of the cache."""
         cdef int64_t row = self.stored(width)
         return row + CACHE_LINE // self.itemsize if row * self.itemsize % 1024 == 0 else row
 
