@@ -2,7 +2,7 @@
 
 The weights are packed into panels when they have changed. Chunks of rows go through all ops
 before the next chunk, so that activations stay in the cache; through some of them transposed,
-where that leaves fewer lanes empty.
+where that leaves fewer lanes empty. Doubles become floats chunk by chunk, too.
 """
 
 cimport cython

@@ -115,7 +115,7 @@ static fnn_gemm in_rows(const fnn_kernels *table, const fnn_gemm *whole, int64_t
     g.m = count;
     g.a = from(table, g.a, first * g.a_row);
     g.c = into(table, g.c, first * g.c_row);
-    g.saved = from(table, g.saved, first * g.saved_row);
+    if (g.saved) g.saved = from(table, g.saved, first * g.saved_row);
     return g;
 }
 
