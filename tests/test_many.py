@@ -168,11 +168,11 @@ def test_ctrl_c_stops_all():
 
 
 def test_shared_metrics_are_refused():
-    shared = fastnn.metrics.AUC()
+    shared = fastnn.metrics.AUC(name="shared")
     both = make_models(2)
     for model in both:
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=[shared])
-    with pytest.raises(ValueError, match="must not share metrics: 'auc' is in"):
+    with pytest.raises(ValueError, match="must not share metrics: 'shared' is in"):
         fit_many(both, X, Y)
 
 

@@ -199,7 +199,7 @@ class Compiled:
         loss = tuple(self.loss.kernel_options().items()) if self.loss.kernel else ()
         thresholds = tuple(metric.threshold for metric in metrics)
         settings = loss, metrics, thresholds, flags
-        key = (engine, self.optimizer.rule(), settings, get_num_threads())
+        key = (engine, self.optimizer.settings(), settings, get_num_threads())
         kept = self._kept
         if kept is None or kept[0] != key or kept[1] < capacity:
             self._kept = kept = None  # before the next one takes memory

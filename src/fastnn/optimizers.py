@@ -287,13 +287,18 @@ class Optimizer(Configurable):
         """
         if not self._own_step and self.kernel is None:
             self.update_step(np.zeros(0), np.zeros(0), 0.0)
-        return UpdateRule(
-            None if self._own_step else self.kernel,
-            self._columns,
+        return UpdateRule(*self.settings())
+
+    def settings(self) -> tuple[Any, ...]:
+        """Return the fields of the rule: as long as they are the same, so is what it does."""
+        own = self._own_step
+        return (
+            None if own else self.kernel,
+            Optimizer.arguments if own else self.arguments,
             self.clipnorm,
             self.clipvalue,
             self.global_clipnorm,
-            self.update_step if self._own_step else None,
+            self.update_step if own else None,
             self.ema_momentum if self.use_ema else None,
             self.ema_overwrite_frequency if self.use_ema else None,
             self.gradient_accumulation_steps or 1,
@@ -340,17 +345,20 @@ class Optimizer(Configurable):
         array([[0.1, 0.9, 0. , 0. ],
                [0.1, 0.9, 0. , 0. ]])
         """
-        table = np.empty((steps, len(self._columns)))
-        for i, argument in enumerate(self._columns):
-            table[:, i] = self._values(argument, iteration, steps)
+        columns = [self._values(argument, iteration, steps) for argument in self._columns]
+        if steps == 1:
+            return np.array([columns], np.float64)
+        table = np.empty((steps, len(columns)))
+        for i, column in enumerate(columns):
+            table[:, i] = column
         return table
 
     def _values(self, argument: str, iteration: int, steps: int) -> Any:
-        """Return one argument of the step function, for each step or for all."""
+        """Return one argument of the step function, for each step or, as a number, for all."""
         if argument == "learning_rate":
             return self._learning_rates(iteration, steps)
         if argument == "step":
-            batches = np.arange(iteration, iteration + steps)
+            batches = iteration if steps == 1 else np.arange(iteration, iteration + steps)
             return batches // (self.gradient_accumulation_steps or 1) + 1
         return getattr(self, argument) or 0.0
 
@@ -366,7 +374,7 @@ class Optimizer(Configurable):
                 "a learning rate must be finite and at least 0, got "
                 f"{rates[first]} from {schedule!r} at step {iteration + first}"
             )
-        return rates
+        return float(rates[0]) if steps == 1 else rates
 
     # On arrays
 

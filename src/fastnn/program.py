@@ -490,12 +490,6 @@ class UpdateRule(Record):
     ema_overwrite_frequency: int | None = None
     accumulation: int = 1
 
-    def __eq__(self, other: object) -> bool:
-        """Whether a trainer that follows one of the rules follows the other."""
-        return isinstance(other, UpdateRule) and all(
-            getattr(self, name) == getattr(other, name) for name in self._fields
-        )
-
     def check(self, state: OptimizerState) -> None:
         """Check that `state` has all that the rule needs.
 
