@@ -1,8 +1,8 @@
 """The native kernels: each operation on its own, on arrays of float32 or float64.
 
 Every function has a twin of the same name and signature in `fastnn.reference`, which is its
-specification and whose docstring it shares. Arrays of any strides and order are taken as they
-are; results are C-contiguous.
+specification and whose docstring it shares. Arrays of any strides and order will do; results are
+C-contiguous.
 """
 
 from fastnn import reference

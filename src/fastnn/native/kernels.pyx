@@ -230,12 +230,14 @@ cdef inline bint _is_gapless(array):
 
 
 cdef _whole_strides(cnp.ndarray array):
-    """Return `array`, or a copy of it if its elements do not lie whole strides apart."""
+    """Return `array`, or a copy of it if its elements do not lie whole strides apart, forwards."""
     cdef int i
+    cdef cnp.npy_intp stride
     cdef bint whole = cnp.PyArray_ISALIGNED(array)
     for i in range(cnp.PyArray_NDIM(array)):
-        whole = whole and cnp.PyArray_STRIDE(array, i) % cnp.PyArray_ITEMSIZE(array) == 0
-    return array if whole else np.array(array)
+        stride = cnp.PyArray_STRIDE(array, i)
+        whole = whole and stride >= 0 and stride % cnp.PyArray_ITEMSIZE(array) == 0
+    return array if whole else np.array(array, order="C")
 
 
 cdef _with_near_elements(cnp.ndarray kernel):
