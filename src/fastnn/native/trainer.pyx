@@ -167,8 +167,8 @@ cdef class Trainer:
     cdef Pass passing          # over the rows of a batch, or of a part of it
     cdef object parts          # in which batches are passed over; see fastnn.native.parts
     cdef int64_t usual         # rows of the steps of a run, but the last may have less;
-    cdef int64_t in_usual, in_last  # and the parts of these steps,
-    cdef int64_t divided, divided_by  # for so many rows in all
+    cdef int64_t in_usual, in_last  # and the parts of these steps
+    cdef int64_t divided, divided_by  # the rows of that run, and of its batches
     cdef Ops ops               # of the pass
     cdef int crew_count        # of parts that can be passed over at once: `passing`,
     cdef list companions       # and others like it
