@@ -133,16 +133,16 @@ class TestOutputs:
     @pytest.mark.parametrize(
         "stack",
         [
-            [Activation("linear")],
-            [Activation("tanh"), Dense(3)],
-            [Residual([Dense(8, "relu"), Dense(40)]), Dense(3, "softmax")],
-            [Dense(9), Residual([Dense(8, "relu"), Dense(9)]), Dense(3, "softmax")],
-            [Dense(200, "relu"), Dropout(0.5), Dense(200, "relu"), Dense(3)],
+            lambda: [Activation("linear")],
+            lambda: [Activation("tanh"), Dense(3)],
+            lambda: [Residual([Dense(8, "relu"), Dense(40)]), Dense(3, "softmax")],
+            lambda: [Dense(9), Residual([Dense(8, "relu"), Dense(9)]), Dense(3, "softmax")],
+            lambda: [Dense(200, "relu"), Dropout(0.5), Dense(200, "relu"), Dense(3)],
         ],
         ids=["nothing", "activation", "residual", "dense and residual", "dense"],
     )
     def test_many_doubles(self, stack, order, threads):
-        model = Sequential([Input((40,)), *stack])
+        model = Sequential([Input((40,)), *stack()])
         x = np.asarray(np.random.default_rng(2).normal(size=(4000, 40)), order=order)
         expected = model(x.astype(np.float32, order="C"))
         with use_threads(threads):

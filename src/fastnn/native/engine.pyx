@@ -58,8 +58,8 @@ cdef struct Call:
     int64_t rows               # of the whole call
     const char *x
     int64_t x_row, x_column    # strides, in bytes
-    bint narrowing             # x holds doubles, for a program of floats,
-    bint *finite               # which may be looked at on the way
+    bint narrowing             # x holds doubles, for a program of floats
+    bint *finite               # where to say if x is not; NULL if nobody asks
     char *out
     char *scratch              # `share_bytes` for each share
     int64_t share_bytes
@@ -399,10 +399,6 @@ cdef class NativeEngine:
         cdef np.npy_intp[2] shape
         if taken is None:
             return None
-        if finite and not self._is_narrowed(taken):
-            if not self.ops.table.all_finite(np.PyArray_SIZE(taken), address(taken)):
-                return None
-            finite = False
         shape[0], shape[1] = np.PyArray_DIM(taken, 0), self.outputs
         out = np.PyArray_EMPTY(2, shape, self.type_number, 0)
         return out if self._forward(taken, out, finite) else None
@@ -473,24 +469,25 @@ cdef class NativeEngine:
         cdef int64_t chunks = (count + self.chunk_rows - 1) // self.chunk_rows
         cdef int64_t i, row, rows
         cdef const char *x
+        cdef char *place
         for i in range(chunks):
             row = first + count * i // chunks
             rows = first + count * (i + 1) // chunks - row
             x = call.x + row * call.x_row
             if call.narrowing:
-                x = self._narrowed(call, rows, x, scratch + self.share_bytes)
-            if call.finite != NULL and not call.finite[0]:
+                place = scratch + self.share_bytes
+                fnn_narrow(rows, self.inputs, x, call.x_row, call.x_column, <float *>place)
+                x = place
+            if call.finite != NULL and not self._stays_finite(call, rows, x):
                 break
             self._run_chunk(call.rows, rows, x, call.out + row * row_bytes, scratch)
         return 0
 
-    cdef const char *_narrowed(self, const Call *call, int64_t rows, const char *x,
-                               char *place) noexcept nogil:
-        """Return the rows of a chunk as floats; say so where they are not finite, if asked."""
-        fnn_narrow(rows, self.inputs, x, call.x_row, call.x_column, <float *>place)
-        if call.finite != NULL and not self.ops.table.all_finite(rows * self.inputs, place):
+    cdef bint _stays_finite(self, const Call *call, int64_t rows, const char *x) noexcept nogil:
+        """Whether all that was looked at is finite, with the rows of this chunk; say so if not."""
+        if not self.ops.table.all_finite(rows * self.inputs, x):
             call.finite[0] = False
-        return place
+        return call.finite[0]
 
     cdef int _run_chunk(self, int64_t all_rows, int64_t rows, const char *x, char *out,
                         char *scratch) except -1 nogil:
