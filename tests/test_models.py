@@ -141,9 +141,10 @@ class TestOutputs:
         ],
         ids=["nothing", "activation", "residual", "dense and residual", "dense"],
     )
-    def test_many_doubles(self, stack, order, threads):
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_many_rows(self, stack, order, threads, dtype):
         model = Sequential([Input((40,)), *stack()])
-        x = np.asarray(np.random.default_rng(2).normal(size=(4000, 40)), order=order)
+        x = np.asarray(np.random.default_rng(2).normal(size=(4000, 40)), dtype, order=order)
         expected = model(x.astype(np.float32, order="C"))
         with use_threads(threads):
             np.testing.assert_array_equal(model(x), expected)
