@@ -27,6 +27,9 @@ from fastnn.native.team cimport *
 
 cnp.import_array()
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object)
+
 cdef extern from "c/shuffle.h" nogil:
     void fnn_permutation(int64_t, uint64_t, int64_t *)
 
@@ -34,6 +37,9 @@ cdef enum:
     STACK_DOUBLES = 1024  # room for a packed kernel that needs no memory of its own
     CACHE_LINE = 64       # bytes
     APART_BYTES = 1 << 21 # most of an A that is copied as a whole
+    LARGE_BYTES = 1 << 16 # of a matrix that is put in a room that is kept
+    KEPT_BYTES = 1 << 22  # most of a room that is kept
+    KEPT_ROOMS = 4        # as many as a call and another beside it have at a time
 
 ctypedef fused real:
     float
@@ -308,9 +314,51 @@ cdef bint _is_place_of(out, cnp.ndarray array):
 
 
 cdef _new_matrix(cnp.npy_intp rows, cnp.npy_intp columns, int kind):
+    return _matrix(rows, columns, kind, False)
+
+
+cdef _matrix(cnp.npy_intp rows, cnp.npy_intp columns, int kind, bint within):
+    """A new matrix; `within`: no one has it after the call."""
+    cdef int64_t size = rows * columns * (4 if kind == cnp.NPY_FLOAT32 else 8)
     cdef cnp.npy_intp[2] shape
+    cdef cnp.ndarray room, matrix
     shape[0], shape[1] = rows, columns
-    return cnp.PyArray_EMPTY(2, shape, kind, 0)
+    if not within or size < LARGE_BYTES:
+        return cnp.PyArray_EMPTY(2, shape, kind, 0)
+    room = _room(size)
+    matrix = cnp.PyArray_SimpleNewFromData(2, shape, kind, _lines(room))
+    cnp.set_array_base(matrix, room)
+    return matrix
+
+
+cdef list _rooms = []  # which calls have used, some of them by calls under way
+
+
+cdef cnp.ndarray _room(int64_t size):
+    """At least so many bytes in whole cache lines, where an earlier call had its own if possible.
+
+    Memory that is freed goes back to the system, and each of its pages costs a fault when it is
+    touched again: a seventh of the time of a backward pass of 128 x 1024 x 1024.
+    """
+    cdef cnp.ndarray room
+    cdef Py_ssize_t i, count = len(_rooms)
+    for i in range(count):
+        room = _rooms[i]
+        if Py_REFCNT(room) == 2:  # the list's and this one
+            if size + CACHE_LINE <= cnp.PyArray_DIM(room, 0):
+                return room
+            del _rooms[i]
+            break
+    room = np.empty(size + CACHE_LINE, np.int8)
+    if size <= KEPT_BYTES and len(_rooms) < KEPT_ROOMS:
+        _rooms.append(room)
+    return room
+
+
+cdef char *_lines(cnp.ndarray room) noexcept:
+    """The first whole cache line of a room."""
+    cdef char *start = cnp.PyArray_BYTES(room)
+    return start + -<size_t>start % CACHE_LINE
 
 
 # Products
@@ -345,28 +393,23 @@ cdef void _dots(const fnn_kernels *table, const fnn_gemm *g, Operand b) noexcept
         shared_dots(table, &d)
 
 
-cdef char[::1] _lines(int64_t size):
-    """So many bytes from the beginning of a cache line on."""
-    cdef char[::1] place = np.empty(size + CACHE_LINE, np.int8)
-    return place[-<size_t>&place[0] % CACHE_LINE:]
-
-
 cdef void _plan_panels(const fnn_kernels *table, const fnn_gemm *g, fnn_unpacked *b) noexcept:
     b.shares = get_num_threads()
     b.room = room_for_panels(table, g.m, g.k, (g.n + b.shares - 1) // b.shares)
 
 
-cdef char[::1] _put_rows_apart(const fnn_kernels *table, fnn_gemm *g):
+cdef cnp.ndarray _put_rows_apart(const fnn_kernels *table, fnn_gemm *g):
     """Copy A to where its rows do not collide in the caches, and return the room of the copy.
 
     One copy serves all lots of panels.
     """
     cdef int64_t row = (g.k + table.vector_width) * table.itemsize, i
-    cdef char[::1] room = _lines(g.m * row)
+    cdef cnp.ndarray room = _room(g.m * row)
+    cdef char *copy = _lines(room)
     for i in range(g.m):
-        memcpy(&room[i * row], <const char *>g.a + i * g.a_row * table.itemsize,
+        memcpy(copy + i * row, <const char *>g.a + i * g.a_row * table.itemsize,
                g.k * table.itemsize)
-    g.a, g.a_row = &room[0], g.k + table.vector_width
+    g.a, g.a_row = copy, g.k + table.vector_width
     return room
 
 
@@ -378,9 +421,9 @@ cdef int _product_of_tiles(const fnn_kernels *table, const fnn_gemm *whole, Oper
     g.k = step
     _plan_panels(table, &g, &part)
     cdef int64_t panels_size = part.shares * part.room * itemsize
-    cdef char[::1] room = _lines(panels_size + g.m * step * itemsize)
-    cdef char *tiles = &room[panels_size]
-    part.panels, part.columns, part.b_row, part.b_col = &room[0], g.n, b.row, b.column
+    cdef cnp.ndarray room = _room(panels_size + g.m * step * itemsize)
+    cdef char *tiles = _lines(room) + panels_size
+    part.panels, part.columns, part.b_row, part.b_col = _lines(room), g.n, b.row, b.column
     g.a = tiles
     with nogil:
         while first < whole.k:
@@ -410,7 +453,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
         direct = g.n - (g.n % width if g.n % table.vector_width else 0)
     cdef fnn_gemm part = g[0]
     part.whole_m, part.add = g.m, 0
-    cdef char[::1] packed, apart
+    cdef cnp.ndarray packed, apart
     if direct > 0:
         part.n = direct
         part.b = b.data
@@ -429,8 +472,8 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     if rest.room * itemsize <= 8 * STACK_DOUBLES:
         rest.panels, rest.shares = stack, 1
     else:
-        packed = _lines(rest.shares * rest.room * itemsize)
-        rest.panels = &packed[0]
+        packed = _room(rest.shares * rest.room * itemsize)
+        rest.panels = _lines(packed)
     if table.rows_go_apart(&part) and part.m * part.k * itemsize <= APART_BYTES:
         apart = _put_rows_apart(table, &part)
     part.c = <char *>g.c + direct * itemsize
@@ -548,11 +591,11 @@ def dense_backward(
     if function.kind == FNN_LINEAR:
         dz = _as_rows(grad)
     elif fnn_saves_input(function.kind):
-        dz = _gradient_of_activation(grad, dense_forward(x, kernel, bias), None, &function)
+        dz = _gradient_of_activation(grad, dense_forward(x, kernel, bias), None, &function, True)
     else:
         if y is None:
             y = dense_forward(x, kernel, bias, activation, options=options)
-        dz = _gradient_of_activation(grad, None, y, &function)
+        dz = _gradient_of_activation(grad, None, y, &function, True)
     for_x, for_kernel, for_bias = (None, None, None) if out is None else out
     operands = (x, kernel, dz)
     grad_x = _place_like(x, for_x, operands)
@@ -677,12 +720,15 @@ cdef int _activation_backward(
     return 0
 
 
-cdef _gradient_of_activation(grad, x, y, const Function *function):
-    """Gradient at the input `x`; of `x` and the output `y` only the one in use is needed."""
+cdef _gradient_of_activation(grad, x, y, const Function *function, bint within):
+    """Gradient at the input `x`; of `x` and the output `y` only the one in use is needed.
+
+    `within`: no one has it after the call.
+    """
     source = x if fnn_saves_input(function.kind) else y
     rows, saved = _as_rows(grad), _as_rows(source)
     cdef int kind = cnp.PyArray_TYPE(saved)
-    result = _new_matrix(cnp.PyArray_DIM(saved, 0), cnp.PyArray_DIM(saved, 1), kind)
+    result = _matrix(cnp.PyArray_DIM(saved, 0), cnp.PyArray_DIM(saved, 1), kind, within)
     if kind == cnp.NPY_FLOAT32:
         _activation_backward[float](rows, saved, result, function)
     else:
@@ -694,7 +740,7 @@ def activation_backward(grad, x, y, activation, *, options=None, out=None):
     cdef Function function
     _look_up(activation, options, &function)
     _checks.check_activation_backward(grad, x, y, activation, options, out)
-    return _deliver(_gradient_of_activation(grad, x, y, &function), out)
+    return _deliver(_gradient_of_activation(grad, x, y, &function, False), out)
 
 
 # Dropout
