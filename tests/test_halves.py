@@ -13,6 +13,7 @@ from fastnn.layers import Activation, Dense, Dropout
 # Inputs, rows of a batch, and layers. Long rows of kernels are packed, others read where they are.
 NETWORKS = {
     "direct": (784, 32, lambda: [Dense(128, "relu"), Dense(3)]),
+    "many": (784, 130, lambda: [Dense(128, "relu"), Dense(3)]),
     "uneven": (333, 9, lambda: [Dense(397, "tanh", use_bias=False), Dense(3)]),
     "packed": (1000, 120, lambda: [Dense(300, "gelu"), Dense(3)]),
     "colliding": (530, 40, lambda: [Dense(512), Activation("softmax"), Dense(3)]),

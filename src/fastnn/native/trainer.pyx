@@ -57,7 +57,7 @@ cdef enum:
     # gradient goes out of it and comes back for the update. Taken part by part, as its product is
     # worked out, it stays there. The more rows, the less that weighs. No signal is heeded
     # meanwhile, so the product must not be too long.
-    LARGE_KERNEL = 1 << 19     # bytes
+    LARGE_KERNEL = 1 << 18     # bytes
     DEFERRED_FLOPS = 1 << 30
 
     # What finding a row by its number takes, counted in elements of an update among all rows. Before

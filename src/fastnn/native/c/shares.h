@@ -40,7 +40,7 @@ void fnn_shared_packing_gemm(const fnn_kernels *table, const fnn_gemm *g, const 
  * core to core, and the less it matters that the kernel does not; little work is done by one thread.
  * Inline, for a small network asks as often as it multiplies. */
 static inline int fnn_halves_pay(int64_t m, int64_t n, int64_t k) {
-    return m >= 8 && 8 * m <= k && 2.0 * (double)m * (double)n * (double)k >= 2e6;
+    return m >= 8 && 6 * m <= k && 2.0 * (double)m * (double)n * (double)k >= 2e6;
 }
 
 /* A product with rows of neighbouring elements as A, summed up in two halves of its steps. */
