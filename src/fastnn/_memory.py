@@ -2,7 +2,9 @@
 
 On pages of 4 kB a matrix of 1024 columns has each row on a page of its own, and a product waits
 for the addresses of pages. Linux gives pages of 2 MB to whoever asks, unless it has been told
-never to. NumPy asks for arrays of 4 MB and more; a workspace had better have them from 2 MB on.
+never to. NumPy asks for arrays of 4 MB and more, but may put them where another array was, on
+pages that are there already; workspaces and weights had better have them from 2 MB on, and new
+ones: one row of 784-1024-1024-10 took 62 us with its weights on huge pages, 65 to 77 elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +15,11 @@ import numpy as np
 
 HUGE_PAGE = 1 << 21
 """Bytes of a page of the larger kind, on x86-64 and on most of AArch64."""
+
+
+def zeroed_bytes(length: int) -> np.ndarray:
+    """Return zeroed bytes, on huge pages if they fill one."""
+    return zeros_on_huge_pages(length) if length >= HUGE_PAGE else np.zeros(length, np.uint8)
 
 
 def zeros_on_huge_pages(length: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastnn._checks import UPDATES
+from fastnn._memory import zeroed_bytes
 from fastnn._records import Record
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
     """Return a zeroed 1-D array of `size` elements that starts on a cache line.
 
     A cache line of zeros follows the last element, so that a vector load which begins inside
-    the array stays inside its memory.
+    the array stays inside its memory. Large arrays lie on huge pages.
     """
     itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(size * itemsize + 2 * ALIGNMENT, dtype=np.uint8)
+    raw = zeroed_bytes(size * itemsize + 2 * ALIGNMENT)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * itemsize].view(dtype)
 

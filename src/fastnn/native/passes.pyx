@@ -36,7 +36,7 @@ from fastnn.native.team cimport *
 import numpy
 
 from fastnn._checks import LOSS_DEFAULTS, target_width, user_gradients
-from fastnn._memory import HUGE_PAGE, zeros_on_huge_pages
+from fastnn._memory import zeroed_bytes
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES
 
 np.import_array()
@@ -79,10 +79,7 @@ cdef class Pass:
         cdef np.ndarray memory
         self._lay_out_batch()
         size = self.used + CACHE_LINE
-        if size >= HUGE_PAGE:
-            memory = zeros_on_huge_pages(size)
-        else:
-            memory = np.PyArray_ZEROS(1, &size, np.NPY_UINT8, 0)
+        memory = zeroed_bytes(size)
         self.arrays.append(memory)
         self.workspace = address(memory) + -<size_t>address(memory) % CACHE_LINE
         self.used = 0
