@@ -456,14 +456,28 @@ INLINE void FN(row_step)(REAL a, const REAL *b, vec *sums, const int vectors) {
     for (int j = 0; j < vectors; j++) sums[j] += FN(splat)(a) * FN(load)(b + j * LANES);
 }
 
+/* A packed kernel that does not stay in the first-level cache is read from end to end. The hardware's
+ * prefetcher stops at the end of each page; asking for what comes ROW_AHEAD bytes later does not:
+ * 125 GB/s in place of 100 from the third level, 230 in place of 190 from the second (Zen 5). */
+#define ROW_AHEAD 2048
+#define NEAREST_BYTES (32 * 1024)
+
+INLINE void FN(ask_ahead)(const REAL *b, int64_t rows) {
+    const char *ahead = (const char *)b + ROW_AHEAD;
+    UNROLL
+    for (int64_t i = 0; i < rows * PANEL_WIDTH * (int64_t)sizeof(REAL); i += 64)
+        __builtin_prefetch(ahead + i);
+}
+
 INLINE void FN(row_panel)(int64_t k, const REAL *a, int64_t a_col, const REAL *b, int64_t b_row,
-                          vec *sum, const int vectors) {
+                          vec *sum, const int vectors, int asks) {
     vec sums[ROW_CHAINS][PANEL_VECTORS];
     UNROLL
     for (int chain = 0; chain < ROW_CHAINS; chain++)
         UNROLL
         for (int j = 0; j < vectors; j++) sums[chain][j] = (vec){0};
     for (; k >= ROW_CHAINS; k -= ROW_CHAINS, a += ROW_CHAINS * a_col, b += ROW_CHAINS * b_row) {
+        if (asks) FN(ask_ahead)(b, ROW_CHAINS);
         UNROLL
         for (int chain = 0; chain < ROW_CHAINS; chain++)
             FN(row_step)(a[chain * a_col], b + chain * b_row, sums[chain], vectors);
@@ -483,15 +497,15 @@ INLINE void FN(store_row_vector)(const fnn_gemm *g, int64_t column, vec sum, int
     FN(store_columns)((REAL *)g->c + column, relu ? FN(relu)(sum) : sum, columns);
 }
 
-INLINE void FN(near_panels)(const fnn_gemm *g, int64_t a_col, int64_t b_row, int relu) {
+INLINE void FN(near_panels)(const fnn_gemm *g, int64_t a_col, int64_t b_row, int relu, int asks) {
     const REAL *b = g->b;
     for (int64_t column = 0; column < g->n; column += PANEL_WIDTH, b += g->b_panel) {
         vec sum[PANEL_VECTORS];
         if (g->n - column <= LANES) {
-            FN(row_panel)(g->k, g->a, a_col, b, b_row, sum, 1);
+            FN(row_panel)(g->k, g->a, a_col, b, b_row, sum, 1, 0);
             FN(store_row_vector)(g, column, sum[0], relu);
         } else {
-            FN(row_panel)(g->k, g->a, a_col, b, b_row, sum, 2);
+            FN(row_panel)(g->k, g->a, a_col, b, b_row, sum, 2, asks);
             FN(store_row_vector)(g, column, sum[0], relu);
             FN(store_row_vector)(g, column + LANES, sum[1], relu);
         }
@@ -500,21 +514,23 @@ INLINE void FN(near_panels)(const fnn_gemm *g, int64_t a_col, int64_t b_row, int
 
 /* With packed weights, the compiler knows how far apart everything is. */
 static void FN(near_row)(const fnn_gemm *g, int relu) {
+    const int asks = VECTOR_BYTES > 16 && g->k * g->n * (int64_t)sizeof(REAL) > NEAREST_BYTES;
     if (g->a_col == 1 && g->b_row == PANEL_WIDTH)
-        FN(near_panels)(g, 1, PANEL_WIDTH, relu);
+        FN(near_panels)(g, 1, PANEL_WIDTH, relu, asks);
     else
-        FN(near_panels)(g, g->a_col, g->b_row, relu);
+        FN(near_panels)(g, g->a_col, g->b_row, relu, 0);
 }
 
 /* An unpacked B whose rows are up to NEAR_BYTES apart is read in panels. Up to NARROW_BYTES, the sums
  * of a piece of its columns stay in registers. Longer rows are read from end to end, a few at a time,
- * while the sums wait in C: 1 x 1024 x 1024 takes 55 us so, 380 us panel by panel, each row of which
- * is in another page. */
+ * while the sums wait in C: 1 x 1024 x 1024 takes 44 us so, 380 us panel by panel, each row of which
+ * is in another page; 45 to 53 with eight rows at once, or without asking ahead. */
 #define NEAR_BYTES 256
 #define NARROW_BYTES (VECTOR_BYTES == 64 ? 1024 : 0) /* with 32 registers */
 #define PIECE 8 /* vectors */
 #define LEAST_PIECE 4
-#define ROWS_AT_ONCE 8
+#define ROWS_AT_ONCE (VECTOR_BYTES == 64 ? 4 : 8)
+#define FAR_AHEAD 1024 /* bytes */
 
 INLINE void FN(add_rows)(const fnn_gemm *g, int64_t p, const int rows) {
     const REAL *b = (const REAL *)g->b + p * g->b_row;
@@ -525,7 +541,11 @@ INLINE void FN(add_rows)(const fnn_gemm *g, int64_t p, const int rows) {
     for (int64_t j = 0; j < g->n; j += LANES) {
         vec sum = p > 0 ? FN(load_columns)(c + j, g->n - j) : (vec){0};
         UNROLL
-        for (int i = 0; i < rows; i++) sum += a[i] * FN(load)(b + i * g->b_row + j);
+        for (int i = 0; i < rows; i++) {
+            const REAL *here = b + i * g->b_row + j;
+            if (VECTOR_BYTES == 64) __builtin_prefetch((const char *)here + FAR_AHEAD);
+            sum += a[i] * FN(load)(here);
+        }
         FN(store_columns)(c + j, sum, g->n - j);
     }
 }
