@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from fastnn._memory import HUGE_PAGE, zeroed_bytes, zeros_on_huge_pages
-from fastnn.program import aligned_zeros
 
 SIZES = [0, 1, 1000, HUGE_PAGE - 1, HUGE_PAGE, HUGE_PAGE + 1, 3 * HUGE_PAGE + 4097]
 
@@ -29,14 +28,6 @@ def test_it_is_zeroed_and_can_be_written(make, size):
 @pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="this system has no huge pages")
 def test_it_starts_on_a_huge_page():
     assert zeros_on_huge_pages(3 * HUGE_PAGE).ctypes.data % HUGE_PAGE == 0
-
-
-@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="this system has no huge pages")
-def test_large_weights_start_on_a_huge_page():
-    weights = aligned_zeros(HUGE_PAGE // 4, np.dtype("float32"))
-    assert weights.ctypes.data % HUGE_PAGE == 0
-    weights[...] = 1
-    assert weights.sum() == HUGE_PAGE // 4
 
 
 def test_without_huge_pages_there_is_memory_all_the_same(monkeypatch):

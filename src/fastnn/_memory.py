@@ -3,8 +3,8 @@
 On pages of 4 kB a matrix of 1024 columns has each row on a page of its own, and a product waits
 for the addresses of pages. Linux gives pages of 2 MB to whoever asks, unless it has been told
 never to. NumPy asks for arrays of 4 MB and more, but may put them where another array was, on
-pages that are there already; workspaces and weights had better have them from 2 MB on, and new
-ones: one row of 784-1024-1024-10 took 62 us with its weights on huge pages, 65 to 77 elsewhere.
+pages that are there already; workspaces and packed kernels had better have them from 2 MB on, and
+new ones: one row of 784-1024-1024-10 took 62 us with its kernels on huge pages, 65 to 77 elsewhere.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastnn._checks import UPDATES
-from fastnn._memory import zeroed_bytes
 from fastnn._records import Record
 
 if TYPE_CHECKING:
@@ -37,10 +36,10 @@ def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
     """Return a zeroed 1-D array of `size` elements that starts on a cache line.
 
     A cache line of zeros follows the last element, so that a vector load which begins inside
-    the array stays inside its memory. Large arrays lie on huge pages.
+    the array stays inside its memory.
     """
     itemsize = np.dtype(dtype).itemsize
-    raw = zeroed_bytes(size * itemsize + 2 * ALIGNMENT)
+    raw = np.zeros(size * itemsize + 2 * ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * itemsize].view(dtype)
 

@@ -38,10 +38,11 @@ from fastnn.native.team cimport (
 
 import numpy
 
+from fastnn._memory import zeroed_bytes
 from fastnn.native.parts import WHOLE, Parts, flops_per_row, work_per_row
 from fastnn.native.team import get_num_threads
 from fastnn.native.trainer import Trainer
-from fastnn.program import LayerOp, aligned_zeros
+from fastnn.program import LayerOp
 
 np.import_array()
 
@@ -257,8 +258,9 @@ cdef class NativeEngine:
             if op.kind == DENSE:
                 size += round_up(op.outputs, width) * op.inputs
         self.chunk_bytes = round_up(self.chunk_rows * widest * self.ops.itemsize, 64)
-        self.packed = aligned_zeros(size, self.program.dtype)
+        self.packed = zeroed_bytes(size * self.ops.itemsize + 128)  # a cache line before and after
         cdef char *panels = address(self.packed)
+        panels += -<size_t>panels % 64
         for i in range(self.ops.count):
             op = &self.ops.items[i]
             op.to_result = i == self.ops.count - 1
