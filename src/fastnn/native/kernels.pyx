@@ -313,10 +313,6 @@ cdef bint _is_place_of(out, cnp.ndarray array):
     )
 
 
-cdef _new_matrix(cnp.npy_intp rows, cnp.npy_intp columns, int kind):
-    return _matrix(rows, columns, kind, False)
-
-
 cdef _matrix(cnp.npy_intp rows, cnp.npy_intp columns, int kind, bint within):
     """A new matrix; `within`: no one has it after the call."""
     cdef int64_t size = rows * columns * (4 if kind == cnp.NPY_FLOAT32 else 8)
@@ -530,7 +526,9 @@ def dense_forward(x, kernel, bias=None, activation="linear", *, options=None, ou
     if out is not None and _can_hold(out, (x, kernel, bias)):
         y = out
     else:
-        y = _new_matrix(cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(kernel, 1), cnp.PyArray_TYPE(x))
+        y = _matrix(
+            cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(kernel, 1), cnp.PyArray_TYPE(x), False
+        )
     if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
         _dense_forward[float](x, kernel, bias, y, &function)
     else:
