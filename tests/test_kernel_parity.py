@@ -172,6 +172,9 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (33, 1024, 16),
         (64, 1025, 5),  # and shapes that are one step too many,
         (100, 50, 1),  # or whose transpose ends within a vector
+        (64, 339, 130),  # gradients of the input whose rows fill panels, whole
+        (31, 230, 1040),  # or all but so, in several blocks of columns,
+        (126, 115, 259),  # and in two blocks of rows
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):
@@ -202,6 +205,20 @@ def test_kernels_packed_in_passing(isa, rng, activation, shape, dtype):
     np.testing.assert_array_equal(results[2], results[0])
     last = kernels.dense_forward(x[-1:].repeat(rows, axis=0), kernel, bias, activation)[0]
     np.testing.assert_array_equal(last, results[0][-1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [8, 16, 24, 32, 64, 96, 128])
+def test_rows_that_fill_panels_have_the_same_bits_for_any_number_of_threads(isa, rng, rows, dtype):
+    grad = rng.normal(size=(rows, 270)).astype(dtype)
+    kernel = rng.normal(size=(700, 270)).astype(dtype)
+    results = []
+    for threads in (1, 2, 3):
+        with use_threads(threads):
+            results.append(kernels.dense_forward(grad, kernel.T))
+    assert_close(results[0], reference.dense_forward(grad, kernel.T), 10)
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
 
 
 def layouts(array):

@@ -234,6 +234,7 @@ cdef extern from "c/fastnn.h" nogil:
         int (*packing_pays)(int64_t, int64_t, const void *, int64_t) noexcept nogil
         void (*pack)(int64_t, int64_t, const void *, int64_t, int64_t, void *) noexcept nogil
         void (*dots)(const fnn_dots *) noexcept nogil
+        int (*dots_pay)(int64_t, int64_t) noexcept nogil
         void (*transpose)(
             int64_t, int64_t, const void *, int64_t, void *, int64_t, int64_t) noexcept nogil
         void (*activate)(

@@ -1,9 +1,9 @@
 """Each operation on its own, on arrays: `fastnn.kernels`.
 
 Three tiers: a public function checks its arguments and finds or makes the result; a ``cdef``
-function of the same name takes typed memoryviews of one float type; the C kernel under it takes
-pointers. What the functions compute is documented in `fastnn.reference`, whose docstrings they
-share.
+function under it takes typed memoryviews of one float type, or, where arrays have no gaps and a
+view would take as long as the work, the arrays; the C kernel takes pointers. What the functions
+compute is documented in `fastnn.reference`, whose docstrings they share.
 """
 
 cimport numpy as cnp
@@ -440,7 +440,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     read where they are. A last panel that ends within a vector is packed, so that nothing outside
     is read.
     """
-    if b.row == 1 and _is_plain_product(g) and dots_pay(table, g.m, g.k):
+    if b.row == 1 and _is_plain_product(g) and table.dots_pay(g.m, g.k):
         _dots(table, g, b)
         return 0
     cdef int64_t width = table.panel_width, itemsize = table.itemsize
@@ -611,23 +611,6 @@ def dense_backward(
 # Activations
 
 
-cdef int _activation_forward(
-    const real[:, ::1] x, real[:, ::1] y, const Function *function
-) except -1:
-    cdef const fnn_kernels *table = kernels_for(sizeof(real))
-    cdef int64_t rows = x.shape[0], columns = x.shape[1]
-    if rows == 0 or columns == 0:
-        return 0
-    with nogil:
-        if function.kind < FNN_SOFTMAX:
-            shared_activate(table, function.kind, function.options, rows * columns, &x[0, 0],
-                            &y[0, 0])
-        else:
-            table.activate_rows(function.kind, rows, columns, &x[0, 0], columns, &y[0, 0],
-                                y.shape[1])
-    return 0
-
-
 cdef _as_rows(array):
     """Return `array` as a contiguous matrix over its last axis."""
     array = _aligned(array)
@@ -656,18 +639,19 @@ cdef bint _takes_result(cnp.ndarray out, cnp.ndarray x):
     )
 
 
-cdef cnp.ndarray _activated(const Function *function, cnp.ndarray x, cnp.ndarray out):
-    """The usual call, elementwise over plain arrays: it takes less time than checks in Python."""
+cdef void _activate(const Function *function, cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Of arrays without gaps; of matrices if rows matter."""
     cdef const fnn_kernels *table = kernels_for(cnp.PyArray_ITEMSIZE(x))
     cdef int64_t size = cnp.PyArray_SIZE(x)
-    cdef void *source = cnp.PyArray_DATA(x)
-    cdef void *target
-    if out is None:
-        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-    target = cnp.PyArray_DATA(out)
+    cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
+    cdef const void *source = cnp.PyArray_DATA(x)
+    cdef void *target = cnp.PyArray_DATA(y)
     with nogil:
-        shared_activate(table, function.kind, function.options, size, source, target)
-    return out
+        if function.kind < FNN_SOFTMAX:
+            shared_activate(table, function.kind, function.options, size, source, target)
+        elif size > 0:
+            table.activate_rows(function.kind, shape[0], shape[1], source, shape[1], target,
+                                cnp.PyArray_DIM(y, 1))
 
 
 def activation_forward(x, activation, *, options=None, out=None):
@@ -678,14 +662,13 @@ def activation_forward(x, activation, *, options=None, out=None):
         and _is_plain(x)
         and (out is None or type(out) is cnp.ndarray and _takes_result(out, x))
     ):
-        return _activated(&function, x, out)
+        y = _place_like(x, None, None) if out is None else out
+        _activate(&function, x, y)
+        return y
     _checks.check_activation_forward(x, activation, options, out)
     y = _result(_checks.activation_shape(activation, x.shape), x.dtype, out, (x,))
-    rows, result = _as_rows(x), _as_rows(y)
-    if x.dtype == np.float32:
-        _activation_forward[float](rows, result, &function)
-    else:
-        _activation_forward[double](rows, result, &function)
+    result = _as_rows(y)
+    _activate(&function, _as_rows(x), result)
     return _deliver(result.reshape(x.shape) if y.ndim == 0 else y, out)
 
 
@@ -697,25 +680,23 @@ def log_softmax(x, *, out=None):
     return activation_forward(x, "log_softmax", out=out)
 
 
-cdef int _activation_backward(
-    const real[:, ::1] grad,
-    const real[:, ::1] saved,
-    real[:, ::1] out,
-    const Function *function,
-) except -1:
-    cdef const fnn_kernels *table = kernels_for(sizeof(real))
-    cdef int64_t rows = out.shape[0], columns = out.shape[1]
-    if rows == 0 or columns == 0:
-        return 0
+cdef void _multiply_by_slopes(
+    const Function *function, cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray out
+) noexcept:
+    """The gradient at the input, of matrices without gaps."""
+    cdef const fnn_kernels *table = kernels_for(cnp.PyArray_ITEMSIZE(out))
+    cdef int64_t rows = cnp.PyArray_DIM(out, 0), columns = cnp.PyArray_DIM(out, 1)
+    cdef const void *slopes = cnp.PyArray_DATA(grad)
+    cdef const void *source = cnp.PyArray_DATA(saved)
+    cdef void *target = cnp.PyArray_DATA(out)
     with nogil:
         if function.kind < FNN_SOFTMAX:
             shared_activate_gradient(table, function.kind, function.options, rows * columns,
-                                     &grad[0, 0], &saved[0, 0], &out[0, 0])
-        else:
-            table.activate_rows_gradient(function.kind, rows, columns, &grad[0, 0],
-                                         grad.shape[1], &saved[0, 0], columns, &out[0, 0],
+                                     slopes, source, target)
+        elif rows * columns > 0:
+            table.activate_rows_gradient(function.kind, rows, columns, slopes,
+                                         cnp.PyArray_DIM(grad, 1), source, columns, target,
                                          columns)
-    return 0
 
 
 cdef _gradient_of_activation(grad, x, y, const Function *function, bint within):
@@ -727,10 +708,7 @@ cdef _gradient_of_activation(grad, x, y, const Function *function, bint within):
     rows, saved = _as_rows(grad), _as_rows(source)
     cdef int kind = cnp.PyArray_TYPE(saved)
     result = _matrix(cnp.PyArray_DIM(saved, 0), cnp.PyArray_DIM(saved, 1), kind, within)
-    if kind == cnp.NPY_FLOAT32:
-        _activation_backward[float](rows, saved, result, function)
-    else:
-        _activation_backward[double](rows, saved, result, function)
+    _multiply_by_slopes(function, rows, saved, result)
     return result if saved is source else result.reshape(source.shape)
 
 
@@ -744,28 +722,23 @@ def activation_backward(grad, x, y, activation, *, options=None, out=None):
 # Dropout
 
 
-cdef int _dropout(
-    const real[:, ::1] x, real[:, ::1] y, double rate, uint64_t seed, uint64_t step
-) except -1:
-    cdef const fnn_kernels *table = kernels_for(sizeof(real))
+cdef void _dropout(
+    cnp.ndarray x, cnp.ndarray y, double rate, uint64_t seed, uint64_t step
+) noexcept:
+    """Of matrices without gaps."""
+    cdef const fnn_kernels *table = kernels_for(cnp.PyArray_ITEMSIZE(x))
     cdef fnn_dropout d
-    if x.shape[0] == 0 or x.shape[1] == 0:
-        return 0
-    d.rows, d.columns, d.first_row = x.shape[0], x.shape[1], 0
-    d.x, d.x_row, d.y, d.y_row = &x[0, 0], x.shape[1], &y[0, 0], x.shape[1]
+    d.rows, d.columns, d.first_row = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1), 0
+    d.x, d.x_row, d.y, d.y_row = cnp.PyArray_DATA(x), d.columns, cnp.PyArray_DATA(y), d.columns
     d.factors, d.rate, d.seed, d.step = NULL, rate, seed, step
     with nogil:
         shared_dropout(table, &d)
-    return 0
 
 
 def dropout(x, rate, seed, step, *, out=None):
     rate, seed, step = _checks.check_dropout(x, rate, seed, step, out)
     y = _result(x.shape, x.dtype, out, (x,))
-    if x.dtype == np.float32:
-        _dropout[float](_aligned(x), y, rate, seed, step)
-    else:
-        _dropout[double](_aligned(x), y, rate, seed, step)
+    _dropout(_aligned(x), y, rate, seed, step)
     return _deliver(y, out)
 
 

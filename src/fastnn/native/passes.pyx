@@ -672,7 +672,7 @@ cdef class Pass:
                                 char *out) except -1 nogil:
         """dZ times the transposed kernel, times the derivative of the op below if it is fused."""
         cdef fnn_gemm g
-        if dots_pay(self.table, rows, op.outputs):
+        if self.table.dots_pay(rows, op.outputs):
             return self._backward_to_few_rows(op, below, rows, gradient, out)
         g.m, g.n, g.k = rows, self.ops.stored(op.inputs), op.outputs
         g.whole_m, g.add = rows, 0

@@ -59,7 +59,6 @@ cdef void shared_gemm_of_tiles(
 cdef void shared_copy_in_tiles(
     const fnn_kernels *table, int64_t m, int64_t k, const void *a, int64_t a_col,
     void *copy) noexcept nogil
-cdef bint dots_pay(const fnn_kernels *table, int64_t m, int64_t k) noexcept nogil
 cdef void shared_dots(const fnn_kernels *table, const fnn_dots *d) noexcept nogil
 cdef void shared_pack(
     const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row, int64_t b_col,

@@ -25,7 +25,6 @@ cdef extern from "c/shares.h" nogil:
     void fnn_share_out(int64_t, int64_t, int64_t, fnn_range, void *)
     void fnn_share_out_by_parts(int64_t, int64_t, int64_t, int64_t, fnn_range, void *)
     void fnn_shared_gemm(const fnn_kernels *, const fnn_gemm *)
-    int fnn_dots_pay(const fnn_kernels *, int64_t, int64_t)
     void fnn_shared_dots(const fnn_kernels *, const fnn_dots *)
     void fnn_shared_pack(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, int64_t, void *)
@@ -233,10 +232,6 @@ cdef void share_out_by_parts(
 
 cdef void shared_gemm(const fnn_kernels *table, const fnn_gemm *g) noexcept nogil:
     fnn_shared_gemm(table, g)
-
-
-cdef bint dots_pay(const fnn_kernels *table, int64_t m, int64_t k) noexcept nogil:
-    return fnn_dots_pay(table, m, k)
 
 
 cdef void shared_dots(const fnn_kernels *table, const fnn_dots *d) noexcept nogil:

@@ -8,7 +8,6 @@
 #define DOT_ROWS 4
 #define DOT_COLUMNS (TILE_ROWS > 6 ? 6 : 3)
 #define DOT_SUMS (DOT_ROWS * DOT_COLUMNS)
-#define DOT_BYTES (256 * 1024) /* of A at a time */
 #define DOT_GROUPS ((DOT_SUMS + LANES - 1) / LANES)
 
 INLINE void FN(dots_step)(const REAL *const *a, const REAL *const *b, int64_t p, int64_t lanes,
@@ -37,43 +36,24 @@ INLINE void FN(dots_tile)(int64_t k, const REAL *const *a, const REAL *const *b,
         FN(store)(out + i * LANES, FN(sum_each)(sums + i * LANES));
 }
 
-/* Rows of A, `a_row` apart, with all rows of B. Where those of a tile run out, the last one stands in
- * for the missing. */
-static void FN(dots_of_block)(const fnn_dots *d, const REAL *a, int64_t a_row, int64_t m, REAL *c) {
+/* Where the rows of a tile run out, the last one stands in for the missing. */
+static void FN(dots_of_rows)(const fnn_dots *d) {
     for (int64_t column = 0; column < d->n; column += DOT_COLUMNS) {
         const int64_t columns = d->n - column < DOT_COLUMNS ? d->n - column : DOT_COLUMNS;
         const REAL *b_rows[DOT_COLUMNS];
         for (int64_t j = 0; j < DOT_COLUMNS; j++)
             b_rows[j] = (const REAL *)d->b + (column + (j < columns ? j : columns - 1)) * d->b_row;
-        for (int64_t row = 0; row < m; row += DOT_ROWS) {
-            const int64_t rows = m - row < DOT_ROWS ? m - row : DOT_ROWS;
+        for (int64_t row = 0; row < d->m; row += DOT_ROWS) {
+            const int64_t rows = d->m - row < DOT_ROWS ? d->m - row : DOT_ROWS;
             const REAL *a_rows[DOT_ROWS];
             for (int64_t i = 0; i < DOT_ROWS; i++)
-                a_rows[i] = a + (row + (i < rows ? i : rows - 1)) * a_row;
+                a_rows[i] = (const REAL *)d->a + (row + (i < rows ? i : rows - 1)) * d->a_row;
             REAL out[DOT_GROUPS * LANES];
             FN(dots_tile)(d->k, a_rows, b_rows, out);
             for (int64_t i = 0; i < rows; i++)
-                memcpy(c + (row + i) * d->c_row + column, out + i * DOT_COLUMNS,
+                memcpy((REAL *)d->c + (row + i) * d->c_row + column, out + i * DOT_COLUMNS,
                        (size_t)columns * sizeof(REAL));
         }
-    }
-}
-
-/* Rows of A come from the second-level cache for each tile, so they are copied to where they begin
- * with a cache line and do not compete for the same ones: 2.5 ms instead of 3.1 for 128 rows of
- * 1024 with 1024 in an array that begins elsewhere. Without memory for that they stay. */
-static void FN(dots_of_rows)(const fnn_dots *d) {
-    const int64_t copied_row = (d->k / LANES + 2) * LANES;
-    const int64_t tiles = DOT_BYTES / (copied_row * DOT_ROWS * (int64_t)sizeof(REAL));
-    const int64_t block = DOT_ROWS * (tiles > 1 ? tiles : 1);
-    REAL *copy = fnn_scratch((size_t)(block * copied_row) * sizeof(REAL));
-    for (int64_t row = 0; row < d->m; row += block) {
-        const int64_t rows = d->m - row < block ? d->m - row : block;
-        const REAL *a = (const REAL *)d->a + row * d->a_row;
-        REAL *c = (REAL *)d->c + row * d->c_row;
-        for (int64_t i = 0; copy && i < rows; i++)
-            memcpy(copy + i * copied_row, a + i * d->a_row, (size_t)d->k * sizeof(REAL));
-        FN(dots_of_block)(d, copy ? copy : a, copy ? copied_row : d->a_row, rows, c);
     }
 }
 
@@ -94,9 +74,66 @@ static void FN(dots_of_row)(const fnn_dots *d) {
     }
 }
 
+/* Where rows of A fill panels, as 32 do with AVX-512, the transposed product is one for the tiles of
+ * gemm.h: rows of B, as they lie, times panels of A, which are soon packed. A few rows of B at a time
+ * leave sums that stay in the first-level cache until they are transposed, along one vector of rows of C
+ * after the other: rows of 2 kB fall on the same few lines. 53 against 67 us at 32 x 256 x 784. Few rows
+ * at a time keep `gemm` from asking for the room that holds the panels. */
+#define TURNED_ROWS (2 * PANEL_WIDTH)  /* of A, */
+#define TURNED_COLUMNS (8 * TILE_ROWS) /* and of C at a time */
+
+static int FN(turning_pays)(int64_t m, int64_t k) {
+    const int64_t missing = (PANEL_WIDTH - m % PANEL_WIDTH) % PANEL_WIDTH;
+    return missing <= PANEL_WIDTH / 8 && m <= 4 * PANEL_WIDTH && 2 * m <= k;
+}
+
+static void FN(dots_turned)(const fnn_dots *d, REAL *panels) {
+    REAL *sums = panels + TURNED_ROWS * d->k;
+    fnn_gemm g = {.n = d->m, .k = d->k, .a_row = d->b_row, .a_col = 1, .b = panels,
+                  .b_row = PANEL_WIDTH, .b_panel = d->k * PANEL_WIDTH, .c = sums,
+                  .c_row = TURNED_ROWS, .epilogue = FNN_STORE, .whole_m = TURNED_COLUMNS};
+    FN(pack)(d->k, d->m, d->a, 1, d->a_row, panels);
+    for (int64_t column = 0; column < d->n; column += TURNED_COLUMNS) {
+        g.m = d->n - column < TURNED_COLUMNS ? d->n - column : TURNED_COLUMNS;
+        g.a = (const REAL *)d->b + column * d->b_row;
+        FN(gemm)(&g);
+        for (int64_t row = 0; row < d->m; row += LANES)
+            FN(transpose_matrix)(g.m, d->m - row < LANES ? d->m - row : LANES, sums + row,
+                                 TURNED_ROWS, (REAL *)d->c + row * d->c_row + column, d->c_row,
+                                 g.m);
+    }
+}
+
+static REAL *FN(room_to_turn)(int64_t k) {
+    return fnn_scratch((size_t)(TURNED_ROWS * (k + TURNED_COLUMNS)) * sizeof(REAL));
+}
+
+/* Packing B weighs less the more rows there are, and the sums over lanes the longer they are: even are
+ * with AVX-512 some 8, 24 and 48 rows for sums of 64, 128 and 256. They are not many more, however
+ * long the sums, for tiles do more per load; and A, which each row of B goes along, should stay in
+ * the cache. */
+#define DOTS_ROWS 56
+#define DOTS_BYTES (256 * 1024)
+
+static int FN(dots_pay)(int64_t m, int64_t k) {
+    const int few = 75 * m <= TILE_ROWS * k && m <= DOTS_ROWS &&
+                    m * k * (int64_t)sizeof(REAL) < DOTS_BYTES;
+    return m == 1 || few || FN(turning_pays)(m, k);
+}
+
 static void FN(dots)(const fnn_dots *d) {
-    if (d->m == 1)
+    REAL *panels = FN(turning_pays)(d->m, d->k) ? FN(room_to_turn)(d->k) : NULL;
+    if (d->m == 1) {
         FN(dots_of_row)(d);
-    else
+    } else if (!panels) {
         FN(dots_of_rows)(d);
+    } else {
+        fnn_dots part = *d;
+        for (int64_t row = 0; row < d->m; row += TURNED_ROWS) {
+            part.m = d->m - row < TURNED_ROWS ? d->m - row : TURNED_ROWS;
+            part.a = (const REAL *)d->a + row * d->a_row;
+            part.c = (REAL *)d->c + row * d->c_row;
+            FN(dots_turned)(&part, panels);
+        }
+    }
 }

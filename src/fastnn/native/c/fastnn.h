@@ -301,6 +301,8 @@ typedef struct {
     void (*gemm_of_tiles)(const fnn_gemm *g);
 
     void (*dots)(const fnn_dots *d);
+    /* Whether that takes less time for a product with a transposed matrix than to pack it. */
+    int (*dots_pay)(int64_t m, int64_t k);
 
     /* y = the transpose of x. Rows of y get `written` elements, zeros where x has no row. */
     void (*transpose)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *y,

@@ -6,7 +6,6 @@
 #include "vmath.h"
 #include "activations.h"
 #include "gemm.h"
-#include "dots.h"
 #include "random.h"
 #include "rows.h"
 #include "losses.h"
@@ -16,6 +15,7 @@
 #include "normalization.h"
 #include "recurrent.h"
 #include "constraints.h"
+#include "dots.h"
 
 /* The kernels of `fastnn.program.LayerOp`, ended by NULL. */
 static const fnn_layer_steps *const FN(layers)[] = {
@@ -53,6 +53,7 @@ const fnn_kernels FN(fnn_kernels) = {
     .copy_in_tiles = FN(copy_in_tiles),
     .gemm_of_tiles = FN(gemm_of_tiles),
     .dots = FN(dots),
+    .dots_pay = FN(dots_pay),
     .transpose = FN(transpose_matrix),
     .activate = FN(activate),
     .activate_gradient = FN(activate_gradient),

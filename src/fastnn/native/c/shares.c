@@ -455,18 +455,6 @@ static void dots(void *context, int64_t share, int64_t first, int64_t count) {
     args->table->dots(&d);
 }
 
-/* Packing weighs less the more rows there are, and the sums over lanes the longer they are: even are
- * with AVX-512 some 8, 24 and 48 rows for sums of 64, 128 and 256. They are not many more, however
- * long the sums, for tiles do more per load; and A, which each row of B goes along, should stay in
- * the cache. */
-#define DOTS_ROWS 56
-#define DOTS_BYTES (256 * 1024)
-
-int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k) {
-    return m == 1 || (75 * m <= table->tile_rows * k && m <= DOTS_ROWS &&
-                      m * k * table->itemsize < DOTS_BYTES);
-}
-
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d) {
     dots_args args = {table, d};
     const double work = work_of(d->m, d->n, d->k);

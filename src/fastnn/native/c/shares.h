@@ -71,8 +71,6 @@ void fnn_shared_copy_in_tiles(const fnn_kernels *table, int64_t m, int64_t k, co
                               int64_t a_col, void *copy);
 void fnn_shared_gemm_of_tiles(const fnn_kernels *table, const fnn_gemm *g, const fnn_unpacked *b);
 
-/* Whether a product with a transposed matrix takes less time as `dots` than if that is packed. */
-int fnn_dots_pay(const fnn_kernels *table, int64_t m, int64_t k);
 void fnn_shared_dots(const fnn_kernels *table, const fnn_dots *d);
 void fnn_shared_pack(const fnn_kernels *table, int64_t k, int64_t n, const void *b, int64_t b_row,
                      int64_t b_col, void *packed);
