@@ -42,7 +42,7 @@ from fastnn.program import (
     training_only,
 )
 
-np.import_array()
+<void>np._import_array  # not called: no function of its C API is used
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1

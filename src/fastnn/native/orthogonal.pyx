@@ -17,7 +17,7 @@ import numpy
 from fastnn.native.team import get_num_threads
 from fastnn.program import aligned_zeros
 
-np.import_array()
+<void>np._import_array  # not called: no function of its C API is used
 
 cdef enum:
     BLOCK_VECTORS = 256

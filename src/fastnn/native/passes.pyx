@@ -39,7 +39,7 @@ from fastnn._checks import LOSS_DEFAULTS, target_width, user_gradients
 from fastnn._memory import zeroed_bytes
 from fastnn.native.kernels import LOSS_CODES, METRIC_CODES
 
-np.import_array()
+<void>np._import_array  # not called: no function of its C API is used
 
 cdef enum:
     # Rows of targets from which on the loss reads them where they are. It reads them once; copying
