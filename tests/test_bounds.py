@@ -27,11 +27,13 @@ GUARDED = textwrap.dedent(
     SPLIT = (20, 21, 600)  # of which the transpose is copied, to tiles that end within a vector
     MANY = (201, 21, 133)  # of which each tile goes through all columns
     PASSING = (40, 67, 215)  # whose kernel is packed in passing, but for a last panel
-    TURNED = (62, 131, 130)  # of which the gradient of the input is worked out transposed
+    TURNED = (62, 131, 130)  # of which the gradient of the input is worked out transposed,
+    COLLIDING = (32, 130, 512)  # or the product itself
     TILED = (257, 515, 1025)  # of which both operands of the kernel's gradient are copied
     PAGE = mmap.PAGESIZE
     libc = ctypes.CDLL(None, use_errno=True)
-    SIZES = [(1, 1, 1), (3, 5, 7), (13, 17, 33), (5, 3, 600), SPLIT, MANY, PASSING, TURNED]
+    SIZES = [(1, 1, 1), (3, 5, 7), (13, 17, 33), (5, 3, 600)]
+    SIZES += [SPLIT, MANY, PASSING, TURNED, COLLIDING]
     rng = np.random.default_rng(0)
     kept = []
 

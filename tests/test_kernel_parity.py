@@ -174,7 +174,8 @@ def test_products_of_integers_are_exact(isa, rng, dtype, rows):
         (100, 50, 1),  # or whose transpose ends within a vector
         (64, 339, 130),  # gradients of the input whose rows fill panels, whole
         (31, 230, 1040),  # or all but so, in several blocks of columns,
-        (126, 115, 259),  # and in two blocks of rows
+        (126, 115, 259),  # and in two blocks of rows,
+        (63, 391, 1024),  # and products whose kernel's rows collide in the cache
     ],
 )
 def test_large_products_of_integers_are_exact(isa, rng, dtype, shape):
@@ -205,6 +206,23 @@ def test_kernels_packed_in_passing(isa, rng, activation, shape, dtype):
     np.testing.assert_array_equal(results[2], results[0])
     last = kernels.dense_forward(x[-1:].repeat(rows, axis=0), kernel, bias, activation)[0]
     np.testing.assert_array_equal(last, results[0][-1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "softmax"])
+@pytest.mark.parametrize("units", [512, 1024])
+@pytest.mark.parametrize("rows", [16, 30, 32, 47, 64, 96])
+def test_kernels_whose_rows_collide_in_the_cache(isa, rng, activation, rows, units, dtype):
+    """Three threads share rows, which then do not fill panels; each has the same bits."""
+    x = rng.normal(size=(rows, 300)).astype(dtype)
+    kernel = (rng.normal(size=(300, units)) / 20).astype(dtype)
+    bias = rng.normal(size=units).astype(dtype)
+    y = kernels.dense_forward(x, kernel, bias, activation)
+    assert_close(y, reference.dense_forward(x, kernel, bias, activation))
+    for threads in (1, 2, 3):
+        with use_threads(threads):
+            shared = kernels.dense_forward(x, kernel, bias, activation)
+        np.testing.assert_array_equal(shared, y)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -470,6 +470,7 @@ cdef int _product(const fnn_kernels *table, fnn_gemm *g, Operand b) except -1:
     else:
         packed = _room(rest.shares * rest.room * itemsize)
         rest.panels = _lines(packed)
+    part.b, part.b_row = rest.panels, width
     if table.rows_go_apart(&part) and part.m * part.k * itemsize <= APART_BYTES:
         apart = _put_rows_apart(table, &part)
     part.c = <char *>g.c + direct * itemsize

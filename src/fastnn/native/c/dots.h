@@ -74,38 +74,20 @@ static void FN(dots_of_row)(const fnn_dots *d) {
     }
 }
 
-/* Where rows of A fill panels, as 32 do with AVX-512, the transposed product is one for the tiles of
- * gemm.h: rows of B, as they lie, times panels of A, which are soon packed. A few rows of B at a time
- * leave sums that stay in the first-level cache until they are transposed, along one vector of rows of C
- * after the other: rows of 2 kB fall on the same few lines. 53 against 67 us at 32 x 256 x 784. Few rows
- * at a time keep `gemm` from asking for the room that holds the panels. */
-#define TURNED_ROWS (2 * PANEL_WIDTH)  /* of A, */
-#define TURNED_COLUMNS (8 * TILE_ROWS) /* and of C at a time */
-
+/* Where rows of A fill panels, as 32 do with AVX-512, the product is one for the tiles of gemm.h: rows
+ * of B, as they lie, times packed rows of A. 53 against 67 us at 32 x 256 x 784. */
 static int FN(turning_pays)(int64_t m, int64_t k) {
-    const int64_t missing = (PANEL_WIDTH - m % PANEL_WIDTH) % PANEL_WIDTH;
-    return missing <= PANEL_WIDTH / 8 && m <= 4 * PANEL_WIDTH && 2 * m <= k;
+    return FN(fill_panels)(m) && m <= 4 * PANEL_WIDTH && 2 * m <= k;
 }
 
-static void FN(dots_turned)(const fnn_dots *d, REAL *panels) {
-    REAL *sums = panels + TURNED_ROWS * d->k;
-    fnn_gemm g = {.n = d->m, .k = d->k, .a_row = d->b_row, .a_col = 1, .b = panels,
-                  .b_row = PANEL_WIDTH, .b_panel = d->k * PANEL_WIDTH, .c = sums,
-                  .c_row = TURNED_ROWS, .epilogue = FNN_STORE, .whole_m = TURNED_COLUMNS};
-    FN(pack)(d->k, d->m, d->a, 1, d->a_row, panels);
-    for (int64_t column = 0; column < d->n; column += TURNED_COLUMNS) {
-        g.m = d->n - column < TURNED_COLUMNS ? d->n - column : TURNED_COLUMNS;
-        g.a = (const REAL *)d->b + column * d->b_row;
-        FN(gemm)(&g);
-        for (int64_t row = 0; row < d->m; row += LANES)
-            FN(transpose_matrix)(g.m, d->m - row < LANES ? d->m - row : LANES, sums + row,
-                                 TURNED_ROWS, (REAL *)d->c + row * d->c_row + column, d->c_row,
-                                 g.m);
+static void FN(turned_dots)(const fnn_dots *d, REAL *panels) {
+    fnn_gemm across = {.m = d->n, .k = d->k, .a = d->b, .a_row = d->b_row, .a_col = 1,
+                       .b = panels, .epilogue = FNN_STORE, .whole_m = TURNED_COLUMNS};
+    for (int64_t row = 0; row < d->m; row += TURNED_ROWS) {
+        across.n = d->m - row < TURNED_ROWS ? d->m - row : TURNED_ROWS;
+        FN(pack)(d->k, across.n, (const REAL *)d->a + row * d->a_row, 1, d->a_row, panels);
+        FN(gemm_turned)(across, d->k, (REAL *)d->c + row * d->c_row, d->c_row);
     }
-}
-
-static REAL *FN(room_to_turn)(int64_t k) {
-    return fnn_scratch((size_t)(TURNED_ROWS * (k + TURNED_COLUMNS)) * sizeof(REAL));
 }
 
 /* Packing B weighs less the more rows there are, and the sums over lanes the longer they are: even are
@@ -123,17 +105,10 @@ static int FN(dots_pay)(int64_t m, int64_t k) {
 
 static void FN(dots)(const fnn_dots *d) {
     REAL *panels = FN(turning_pays)(d->m, d->k) ? FN(room_to_turn)(d->k) : NULL;
-    if (d->m == 1) {
+    if (d->m == 1)
         FN(dots_of_row)(d);
-    } else if (!panels) {
+    else if (panels)
+        FN(turned_dots)(d, panels);
+    else
         FN(dots_of_rows)(d);
-    } else {
-        fnn_dots part = *d;
-        for (int64_t row = 0; row < d->m; row += TURNED_ROWS) {
-            part.m = d->m - row < TURNED_ROWS ? d->m - row : TURNED_ROWS;
-            part.a = (const REAL *)d->a + row * d->a_row;
-            part.c = (REAL *)d->c + row * d->c_row;
-            FN(dots_turned)(&part, panels);
-        }
-    }
 }

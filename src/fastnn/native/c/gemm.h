@@ -689,10 +689,26 @@ static int FN(packing_pays)(int64_t m, int64_t n, const void *b, int64_t b_row) 
     return n > DIRECT_VECTORS * LANES && m > FN(most_direct_tiles)(b_row) * TILE_ROWS;
 }
 
-/* Whether to copy rows of A apart: 106 against 93 GFLOP/s at 2048 x 2048 x 2048. */
+/* Whether wide tiles can take B: packed, or in short rows, which may be padded by a vector, of which
+ * each vector lies in one cache line. Rows of two panels may lie anywhere: 86 against 71 per cent of
+ * the peak at 4096 x 64 x 64. */
+static int FN(lies_well)(const void *b, int64_t b_row) {
+    if (b_row <= 2 * PANEL_WIDTH) return 1;
+    return FN(lies_in_lines)(b, b_row) && b_row <= (DIRECT_VECTORS + 1) * LANES;
+}
+
+/* The same of its first k steps, of which two panels have to stay near. */
+static int FN(wide_tiles_take)(const fnn_gemm *g, int64_t k) {
+    const int64_t panels = 2 * PANEL_WIDTH * k * (int64_t)sizeof(REAL);
+    return VECTOR_BYTES == 64 && FN(lies_well)(g->b, g->b_row) && panels <= fnn_near_bytes() / 2;
+}
+
+/* Whether to copy rows of A apart: 106 against 93 GFLOP/s at 2048 x 2048 x 2048 with high tiles. The few
+ * rows of a wide one find room in the same lines: 250 without against 230 with a copy. */
 static int FN(rows_go_apart)(const fnn_gemm *g) {
+    const int64_t k = g->k < REDUCTION ? g->k : REDUCTION;
     return g->a_col == 1 && FN(collide)(g->a_row) && g->m >= TILE_ROWS &&
-           g->n >= 4 * PANEL_WIDTH && g->k >= REDUCTION / 4;
+           g->n >= 4 * PANEL_WIDTH && g->k >= REDUCTION / 4 && !FN(wide_tiles_take)(g, k);
 }
 
 /* Whether to copy a transpose, of which each step of a tile reads another row, in the order in which
@@ -758,26 +774,16 @@ static int FN(rows_go_first)(const fnn_gemm *g) {
     return pays && g->whole_m > ROW_BLOCK && g->n >= 4 * PANEL_WIDTH && FN(b_stays)(g);
 }
 
-/* Whether wide tiles can take B: packed, or in short rows, which may be padded by a vector, of which
- * each vector lies in one cache line. Rows of two panels may lie anywhere: 86 against 71 per cent of
- * the peak at 4096 x 64 x 64. */
-static int FN(lies_well)(const void *b, int64_t b_row) {
-    if (b_row <= 2 * PANEL_WIDTH) return 1;
-    return FN(lies_in_lines)(b, b_row) && b_row <= (DIRECT_VECTORS + 1) * LANES;
-}
-
 /* How many columns of a block of so many rows go to wide tiles. These need two panels near, which is
  * worth it beside long ones, too: 157 against 144 GFLOP/s at 4096 x 1024 x 1024. They leave
  * derivatives and additions to a function, which takes long beside short sums. */
 static int64_t FN(wide_columns)(const fnn_gemm *g, const FN(tile_args) *t, int64_t rows) {
-    if (VECTOR_BYTES < 64 || g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
+    if (g->n < 2 * PANEL_WIDTH || rows < LEAST_WIDE_ROWS) return 0;
     const int gapless = g->a_col == 1 || g->a_row == 1;
-    if (t->a_in_tiles || !gapless || !FN(lies_well)(g->b, g->b_row)) return 0;
+    if (t->a_in_tiles || !gapless || !FN(wide_tiles_take)(g, t->k)) return 0;
     const int reads = t->accumulate || t->relu_gradient;
-    const int64_t panels = 2 * PANEL_WIDTH * t->k * (int64_t)sizeof(REAL);
-    const int fits = t->k >= (reads ? LONG_SUMS : 1) && panels <= fnn_near_bytes() / 2;
     const int even = FN(tiling_of)(rows, 2 * PANEL_WIDTH).height >= LEAST_WIDE_ROWS;
-    return fits && even ? g->n / (2 * PANEL_WIDTH) * (2 * PANEL_WIDTH) : 0;
+    return even && t->k >= (reads ? LONG_SUMS : 1) ? g->n / (2 * PANEL_WIDTH) * (2 * PANEL_WIDTH) : 0;
 }
 
 /* As many rows of A as take a third of the second-level cache: with 1 MB of it, 84 rows and 109.9
@@ -944,6 +950,85 @@ static void FN(gemm_across)(const fnn_gemm *g, REAL *room) {
     }
 }
 
+/* C of few rows, worked out transposed: `across` has a row for each of its columns, and a column in
+ * packed panels for each of its rows. A few columns of C at a time leave sums that stay in the
+ * first-level cache until they are transposed. Few rows at a time keep `gemm` from asking for the room
+ * that the panels are in. */
+#define TURNED_ROWS (2 * PANEL_WIDTH)  /* of C, */
+#define TURNED_COLUMNS (8 * TILE_ROWS) /* at a time */
+
+static int FN(fill_panels)(int64_t rows) {
+    return (PANEL_WIDTH - rows % PANEL_WIDTH) % PANEL_WIDTH <= PANEL_WIDTH / 8;
+}
+
+/* Room for the panels, and behind them for the sums; NULL if there is no memory. */
+static REAL *FN(room_to_turn)(int64_t k) {
+    return fnn_scratch((size_t)(TURNED_ROWS * (k + TURNED_COLUMNS)) * sizeof(REAL));
+}
+
+/* Some columns of C, with so many steps of k summed up before they are added to it. */
+static void FN(turned_columns)(const fnn_gemm *across, int64_t most) {
+    fnn_gemm part = *across;
+    for (int64_t k0 = 0; k0 < across->k; k0 += most) {
+        part.k = across->k - k0 < most ? across->k - k0 : most;
+        part.a = (const REAL *)across->a + k0 * across->a_col;
+        part.b = (const REAL *)across->b + k0 * PANEL_WIDTH;
+        part.add = k0 > 0;
+        if (k0 > 0) part.bias = NULL;
+        part.activation = k0 + part.k == across->k ? across->activation : FNN_LINEAR;
+        FN(gemm)(&part);
+    }
+}
+
+static __attribute__((noinline)) void FN(gemm_turned)(fnn_gemm across, int64_t most, REAL *c,
+                                                      int64_t c_row) {
+    const int64_t columns = across.m;
+    across.b_row = PANEL_WIDTH;
+    across.b_panel = across.k * PANEL_WIDTH;
+    across.c = (REAL *)across.b + TURNED_ROWS * across.k;
+    across.c_row = TURNED_ROWS;
+    for (int64_t column = 0; column < columns; column += TURNED_COLUMNS) {
+        across.m = columns - column < TURNED_COLUMNS ? columns - column : TURNED_COLUMNS;
+        FN(turned_columns)(&across, most);
+        across.a = (const REAL *)across.a + TURNED_COLUMNS * across.a_row;
+        if (across.bias) across.bias = (const REAL *)across.bias + TURNED_COLUMNS;
+        FN(transpose_matrix)(across.m, across.n, across.c, TURNED_ROWS, c + column, c_row,
+                             across.m);
+    }
+}
+
+static void FN(pack)(int64_t k, int64_t n, const void *source, int64_t b_row, int64_t b_col,
+                     void *packed);
+
+/* Tiles of few rows take less time for each step than its row of B takes to come, if rows of B collide.
+ * Transposed, they take next to each line of B once: 220 against 276 us at 32 x 784 x 1024. */
+static int FN(goes_turned)(const fnn_gemm *g) {
+    if (VECTOR_BYTES < 64 || !FN(collide)(g->b_row) || g->a_col != 1 || g->add) return 0;
+    if (g->epilogue != FNN_STORE && g->epilogue != FNN_STORE_ACTIVATION) return 0;
+    const int fills = g->m % PANEL_WIDTH == 0 && g->m <= 3 * PANEL_WIDTH;
+    return fills && g->n >= 4 * LANES && g->k >= 8 * LANES;
+}
+
+/* Return whether there was memory for it. */
+static __attribute__((noinline)) int FN(turned_gemm)(const fnn_gemm *g) {
+    REAL *panels = FN(room_to_turn)(g->k);
+    if (!panels) return 0;
+    fnn_gemm across = *g;
+    across.m = g->n;
+    across.n = PANEL_WIDTH;
+    across.a = g->b;
+    across.a_row = 1;
+    across.a_col = g->b_row;
+    across.b = panels;
+    across.epilogue = FNN_STORE_TRANSPOSE;
+    if (g->epilogue == FNN_STORE) across.activation = FNN_LINEAR;
+    for (int64_t row = 0; row < g->m; row += PANEL_WIDTH) {
+        FN(pack)(g->k, PANEL_WIDTH, (const REAL *)g->a + row * g->a_row, 1, g->a_row, panels);
+        FN(gemm_turned)(across, FN(most_steps)(g->b_row), (REAL *)g->c + row * g->c_row, g->c_row);
+    }
+    return 1;
+}
+
 static void FN(gemm)(const fnn_gemm *g) {
     if (g->whole_m == 1 && g->epilogue != FNN_STORE_GRADIENT && !g->add) {
         FN(row)(g);
@@ -966,6 +1051,7 @@ static void FN(gemm)(const fnn_gemm *g) {
         FN(small_gemm)(g);
         return;
     }
+    if (FN(goes_turned)(g) && FN(turned_gemm)(g)) return;
     int apart = FN(rows_go_apart)(g);
     int in_tiles = FN(tiles_pay)(g);
     REAL *copy = apart || in_tiles ? fnn_scratch(ROW_BLOCK * ROW_APART * sizeof(REAL)) : NULL;

@@ -6,6 +6,7 @@
 #include "vmath.h"
 #include "activations.h"
 #include "gemm.h"
+#include "dots.h"
 #include "random.h"
 #include "rows.h"
 #include "losses.h"
@@ -15,7 +16,6 @@
 #include "normalization.h"
 #include "recurrent.h"
 #include "constraints.h"
-#include "dots.h"
 
 /* The kernels of `fastnn.program.LayerOp`, ended by NULL. */
 static const fnn_layer_steps *const FN(layers)[] = {

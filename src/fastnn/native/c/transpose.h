@@ -58,10 +58,11 @@ static __attribute__((noinline)) void FN(transpose_part)(int64_t rows, int64_t c
     FN(transpose_square)(rows, columns, x, x_row, y, y_row, written, LANES, LANES);
 }
 
+/* Along one vector of rows of y after the other: rows of 2 kB fall on the same few lines of the cache. */
 static void FN(transpose_matrix)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
                                  void *y_, int64_t y_row, int64_t written) {
-    for (int64_t i = 0; i < written; i += LANES)
-        for (int64_t j = 0; j < columns; j += LANES) {
+    for (int64_t j = 0; j < columns; j += LANES)
+        for (int64_t i = 0; i < written; i += LANES) {
             const REAL *x = (const REAL *)x_ + i * x_row + j;
             REAL *y = (REAL *)y_ + j * y_row + i;
             const int64_t rows_left = rows - i, columns_left = columns - j;
