@@ -77,7 +77,7 @@ static void FN(dots_of_row)(const fnn_dots *d) {
 /* Where rows of A fill panels, as 32 do with AVX-512, the product is one for the tiles of gemm.h: rows
  * of B, as they lie, times packed rows of A. 53 against 67 us at 32 x 256 x 784. */
 static int FN(turning_pays)(int64_t m, int64_t k) {
-    return FN(fill_panels)(m) && m <= 4 * PANEL_WIDTH && 2 * m <= k;
+    return FN(fill_panels)(m) && m <= 4 * PANEL_WIDTH && 2 * m <= k && k <= TURNED_STEPS;
 }
 
 static void FN(turned_dots)(const fnn_dots *d, REAL *panels) {

@@ -955,7 +955,8 @@ static void FN(gemm_across)(const fnn_gemm *g, REAL *room) {
  * first-level cache until they are transposed. Few rows at a time keep `gemm` from asking for the room
  * that the panels are in. */
 #define TURNED_ROWS (2 * PANEL_WIDTH)  /* of C, */
-#define TURNED_COLUMNS (8 * TILE_ROWS) /* at a time */
+#define TURNED_COLUMNS (8 * TILE_ROWS) /* at a time; */
+#define TURNED_STEPS (8 * REDUCTION)   /* of k at most, which is 2 MB of room */
 
 static int FN(fill_panels)(int64_t rows) {
     return (PANEL_WIDTH - rows % PANEL_WIDTH) % PANEL_WIDTH <= PANEL_WIDTH / 8;
@@ -1006,7 +1007,7 @@ static int FN(goes_turned)(const fnn_gemm *g) {
     if (VECTOR_BYTES < 64 || !FN(collide)(g->b_row) || g->a_col != 1 || g->add) return 0;
     if (g->epilogue != FNN_STORE && g->epilogue != FNN_STORE_ACTIVATION) return 0;
     const int fills = g->m % PANEL_WIDTH == 0 && g->m <= 3 * PANEL_WIDTH;
-    return fills && g->n >= 4 * LANES && g->k >= 8 * LANES;
+    return fills && g->n >= 4 * LANES && g->k >= 8 * LANES && g->k <= TURNED_STEPS;
 }
 
 /* Return whether there was memory for it. */

@@ -1,4 +1,5 @@
-/* Room for a kernel that needs some now and then: a few hundred kilobytes for each thread. */
+/* Room for a kernel that needs some now and then: a few hundred kilobytes for each thread, or as
+ * many as 2 MB. */
 #ifndef FASTNN_SCRATCH_H
 #define FASTNN_SCRATCH_H
 
