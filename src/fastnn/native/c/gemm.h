@@ -704,7 +704,7 @@ static int FN(wide_tiles_take)(const fnn_gemm *g, int64_t k) {
 }
 
 /* Whether to copy rows of A apart: 106 against 93 GFLOP/s at 2048 x 2048 x 2048 with high tiles. The few
- * rows of a wide one find room in the same lines: 250 without against 230 with a copy. */
+ * rows of a wide one find room in the same lines: 244 without against 234 with a copy. */
 static int FN(rows_go_apart)(const fnn_gemm *g) {
     const int64_t k = g->k < REDUCTION ? g->k : REDUCTION;
     return g->a_col == 1 && FN(collide)(g->a_row) && g->m >= TILE_ROWS &&
