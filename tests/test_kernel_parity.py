@@ -886,6 +886,9 @@ BAD_CALLS = [
     ("permutation", (3, -1), {}),
     ("permutation", (3, 2**64), {}),
     ("permutation", (3, None), {}),
+    ("permutation", (3, np.arange(4)), {}),
+    ("permutation", (3, np.zeros((2, 2), np.uint64)), {}),
+    ("permutation", (-1, np.zeros(2, np.uint64)), {}),
     ("non_neg", (np.zeros(()),), {}),
     ("non_neg", ([1.0],), {}),
     ("non_neg", (np.zeros((3, 4)).T,), {}),
@@ -911,6 +914,18 @@ def test_permutation(n, seed):
     assert order.dtype == np.int64
     np.testing.assert_array_equal(order, reference.permutation(n, seed))
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 64])
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_permutations_of_many_seeds(n, count):
+    seeds = np.random.default_rng(0).integers(2**64, size=2 * count, dtype=np.uint64)[::2]
+    orders = kernels.permutation(n, seeds)
+    assert orders.shape == (count, n)
+    assert orders.dtype == np.int64
+    np.testing.assert_array_equal(orders, reference.permutation(n, seeds))
+    for order, seed in zip(orders, seeds, strict=True):
+        np.testing.assert_array_equal(order, kernels.permutation(n, int(seed)))
 
 
 def test_permutations_of_four_are_equally_likely():

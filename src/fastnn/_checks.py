@@ -528,17 +528,24 @@ def check_dropout(
     )
 
 
-def check_permutation(n: int, seed: int) -> tuple[int, int]:
-    """Check the arguments of `permutation`; return them as Python integers.
+def check_permutation(n: int, seed: int | np.ndarray) -> tuple[int, np.ndarray]:
+    """Check the arguments of `permutation`; return `n` and an array of the seed or seeds.
 
     Raises
     ------
     TypeError
-        If one is not an integer.
+        If `n` is not an integer, or `seed` neither one nor an array of uint64.
     ValueError
-        If `n` lies outside [0, 2**32) or `seed` outside [0, 2**64).
+        If `n` lies outside [0, 2**32), `seed` outside [0, 2**64), or an array has not one axis.
     """
-    return _check_integer("n", n, 2**32), _check_integer("seed", seed, 2**64)
+    n = _check_integer("n", n, 2**32)
+    if not isinstance(seed, np.ndarray):
+        return n, np.array(_check_integer("seed", seed, 2**64), np.uint64)
+    if seed.dtype != np.uint64:
+        raise TypeError(f"seed must be an integer or an array of uint64, got {seed.dtype}")
+    if seed.ndim != 1:
+        raise ValueError(f"seed must be one integer or have shape (k,), got {seed.shape}")
+    return n, np.ascontiguousarray(seed)
 
 
 # Losses and metrics

@@ -106,9 +106,12 @@ def fit_many(
             heard = [*(separate[i].pop("callbacks", None) or ()), stop.callback()]
             return chosen[i].fit(inputs[i], targets[i], verbose=0, callbacks=heard, **separate[i])
 
-    with ThreadPoolExecutor(max(1, min(jobs, count))) as pool, stop.at_exception():
+    pool = ThreadPoolExecutor(max(1, min(jobs, count)))
+    with _bar(count, verbose) as count_one, pool, stop.at_exception():
         futures = [pool.submit(fit, i) for i in range(count)]
-        _await(futures, verbose)
+        for future in futures:
+            future.add_done_callback(count_one)
+        _await(futures)
     return [future.result() for future in futures]
 
 
@@ -219,26 +222,36 @@ def _options_for_each(options: dict[str, Any], count: int) -> list[dict[str, Any
     return separate
 
 
-def _await(futures: Sequence[Future[History]], verbose: int) -> None:
+@contextmanager
+def _bar(count: int, verbose: int) -> Iterator[Callable[[Future[History]], object]]:
+    """Context with what is to be called with each of `count` models that is done."""
+    if not verbose:
+        yield lambda _: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=count, unit="model") as bar:
+        yield lambda future: None if future.cancelled() else bar.update()
+
+
+def _await(futures: Sequence[Future[History]]) -> None:
     """Wait for all; raise the first exception at once and take back what has not begun."""
-    from concurrent.futures import as_completed
+    from concurrent.futures import FIRST_EXCEPTION, wait
 
-    bar = None
-    if verbose:
-        from tqdm import tqdm
-
-        bar = tqdm(total=len(futures), unit="model")
+    left = set(futures)
     try:
-        for future in as_completed(futures):
-            error = None if future.cancelled() else future.exception()
-            if error is not None and not isinstance(error, _TooLateError):
-                raise error
-            if bar is not None:
-                bar.update()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+        while left:
+            # Woken for each model, this thread would take a processor from one that trains.
+            done, left = wait(left, return_when=FIRST_EXCEPTION)
+            _raise_from(done)
     finally:
-        if bar is not None:
-            bar.close()
+        for future in left:
+            future.cancel()
+
+
+def _raise_from(done: Iterable[Future[History]]) -> None:
+    """Raise what one of them has raised, unless it came too late to begin."""
+    for future in done:
+        error = future.exception()
+        if error is not None and not isinstance(error, _TooLateError):
+            raise error

@@ -324,9 +324,9 @@ def split(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
     return part(data, 0, at), part(data, at, count)
 
 
-def _random_order(count: int) -> np.ndarray:
-    """Return an order in which to visit `count` rows, from the generator that the user seeds."""
-    return permutation(count, generator().bit_generator.random_raw())
+def _random_orders(count: int, epochs: int) -> np.ndarray:
+    """Return orders in which to visit `count` rows, from the generator that the user seeds."""
+    return permutation(count, generator().bit_generator.random_raw(epochs))
 
 
 # Loops
@@ -374,7 +374,7 @@ class Loop(Record):
     ) -> Logs:
         """Run an epoch and its validation; return loss and metrics."""
         self.callbacks.on_epoch_begin(epoch)
-        order = _random_order(len(data)) if plan.shuffle else None
+        order = _random_orders(len(data), 1)[0] if plan.shuffle else None
         self._reset()
         run = self._train_by_batch if self.callbacks.train_batches else self._train_by_time
         try:
@@ -409,7 +409,7 @@ class Loop(Record):
 
         What Python does for an epoch takes as long as several steps of a small network.
         """
-        orders = np.array([_random_order(len(data)) for _ in epochs]) if plan.shuffle else None
+        orders = _random_orders(len(data), len(epochs)) if plan.shuffle else None
         rows = self._hyperparameters(optimizer, len(epochs) * batches(data, plan.batch_size))
         ends = np.empty((len(epochs), 1 + len(self.metrics)))
         untold = deque(zip(epochs, ends, strict=True))

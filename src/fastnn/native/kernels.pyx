@@ -744,14 +744,16 @@ def dropout(x, rate, seed, step, *, out=None):
 
 
 def permutation(n, seed):
-    n, seed = _checks.check_permutation(n, seed)
+    n, seeds = _checks.check_permutation(n, seed)
     cdef int64_t count = n
-    cdef uint64_t first = seed
-    order = np.empty(n, np.int64)
-    cdef int64_t *places = <int64_t *>cnp.PyArray_DATA(order)
+    cdef Py_ssize_t i, drawn = seeds.size
+    orders = np.empty((*seeds.shape, n), np.int64)
+    cdef const uint64_t *first = <const uint64_t *>cnp.PyArray_DATA(seeds)
+    cdef int64_t *places = <int64_t *>cnp.PyArray_DATA(orders)
     with nogil:
-        fnn_permutation(count, first, places)
-    return order
+        for i in range(drawn):
+            fnn_permutation(count, first[i], places + i * count)
+    return orders
 
 
 # Losses and metrics

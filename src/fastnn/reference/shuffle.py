@@ -12,7 +12,7 @@ SHIFTS = (30, 27, 31)
 WORD = 2**64 - 1
 
 
-def permutation(n: int, seed: int) -> np.ndarray:
+def permutation(n: int, seed: int | np.ndarray) -> np.ndarray:
     """Return the numbers from 0 to n - 1 in a random order that depends on `seed` alone.
 
     Each of the choices that it is made of is even but for one part in 2^32.
@@ -21,19 +21,19 @@ def permutation(n: int, seed: int) -> np.ndarray:
     ----------
     n : int
         From 0 to 2**32 - 1.
-    seed : int
-        From 0 to 2**64 - 1.
+    seed : int, or ndarray of uint64, shape (k,)
+        From 0 to 2**64 - 1; or a seed for each of k orders.
 
     Returns
     -------
-    ndarray of int64, shape (n,)
+    ndarray of int64, shape (n,) or (k, n)
 
     Raises
     ------
     TypeError
-        If an argument is not an integer.
+        If `n` is not an integer, or `seed` neither one nor an array of uint64.
     ValueError
-        If one is out of range.
+        If one is out of range, or an array has another shape.
 
     References
     ----------
@@ -46,13 +46,20 @@ def permutation(n: int, seed: int) -> np.ndarray:
     --------
     >>> permutation(8, seed=1)
     array([0, 3, 4, 1, 7, 2, 6, 5])
+    >>> permutation(3, seed=np.array([1, 2], np.uint64)).shape
+    (2, 3)
     """
-    n, seed = check_permutation(n, seed)
+    n, seeds = check_permutation(n, seed)
+    orders = [_permutation(n, int(word)) for word in seeds.ravel()]
+    return np.array(orders, dtype=np.int64).reshape(*seeds.shape, n)
+
+
+def _permutation(n: int, seed: int) -> list[int]:
     order = list(range(n))
     for i in range(n):
         j = splitmix64(seed, i) * (i + 1) >> 64
         order[i], order[j] = order[j], i
-    return np.array(order, dtype=np.int64)
+    return order
 
 
 def splitmix64(seed: int, i: int) -> int:
