@@ -82,6 +82,32 @@ def test_rows_given_as_lists_are_data_for_all():
     assert all(model.history is not None for model in models)
 
 
+@pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float32", "float64")])
+def test_the_same_inputs_are_given_to_each_in_its_dtype(dtypes, monkeypatch):
+    seen = []
+    fit = Sequential.fit
+    monkeypatch.setattr(
+        Sequential,
+        "fit",
+        lambda model, x, *rest, **more: seen.append(x) or fit(model, x, *rest, **more),
+    )
+    models = [Sequential([Dense(3, input_dim=6)], dtype=dtype) for dtype in dtypes]
+    for model in models:
+        model.compile("sgd", "sparse_categorical_crossentropy")
+    fit_many(models, X.astype(np.float64), Y)
+    same = dtypes[0] == dtypes[1]
+    assert [x.dtype for x in seen] == [np.dtype("float32" if same else "float64")] * 2
+    assert seen[0] is seen[1]
+
+
+def test_numbers_too_large_change_no_model():
+    models = make_models(2)
+    before = weights_of(models)
+    with pytest.raises(ValueError, match=r"x holds 1e\+300 at \[0, 0\], too large for float32"):
+        fit_many(models, np.full(X.shape, 1e300), Y)
+    assert_same(weights_of(models), before)
+
+
 def test_no_models():
     assert fit_many([], X, Y) == []
 

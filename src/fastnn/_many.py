@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._validation import whole_number
+from fastnn._validation import float_array, whole_number
 from fastnn.callbacks import Callback
 from fastnn.layers import every_layer
 from fastnn.models import Sequential
@@ -96,6 +96,7 @@ def fit_many(
     count = len(chosen)
     jobs = get_num_threads() if n_jobs is None else whole_number(n_jobs, "n_jobs")
     inputs, targets = _arrays_for_each(x, count, "x"), _arrays_for_each(y, count, "y")
+    inputs = _converted_once(inputs, chosen)
     separate = _options_for_each(options, count)
     generators = generator().spawn(count)
 
@@ -203,6 +204,17 @@ def _arrays_for_each(given: Any, count: int, name: str) -> list[Any]:
             )
         return list(given)
     return [given] * count
+
+
+def _converted_once(inputs: list[Any], models: Sequence[Sequential]) -> list[Any]:
+    """Return `inputs` in the dtype of the models, one array where all are given the same.
+
+    Else each fit would make a copy of its own.
+    """
+    dtypes = {model.dtype for model in models}
+    if len(dtypes) != 1 or any(x is not inputs[0] for x in inputs):
+        return inputs
+    return [float_array(inputs[0], np.dtype(dtypes.pop()), "x")] * len(inputs)
 
 
 def _options_for_each(options: dict[str, Any], count: int) -> list[dict[str, Any]]:
