@@ -14,6 +14,8 @@ from fastnn.layers import (
     BatchNormalization,
     Dense,
     Dropout,
+    Embedding,
+    Flatten,
     GaussianNoise,
     LayerNormalization,
     Maxout,
@@ -22,10 +24,12 @@ from fastnn.layers import (
 from fastnn.native.parts import MOST_TOGETHER, WORTH_FLOPS, WORTH_ROWS, Parts
 
 WIDE = [Dense(700, "gelu"), Dropout(0.3), Dense(3)]
+MIDDLE = [Dense(300, "relu"), Dense(250, "tanh"), Dense(3)]
 
 STACKS = {
     "narrow": [Dense(64, "relu"), Dense(64, "tanh"), Dense(3)],
     "wide": WIDE,
+    "middle": MIDDLE,
     "noise": [GaussianNoise(0.1), Dense(400, "elu"), LayerNormalization(), Dense(3)],
     "pieces": [Maxout(120), Dense(3)],
     "steps": [SimpleRNN(24, activation="tanh"), Dense(3)],
@@ -84,13 +88,27 @@ def test_wide_outputs_make_short_parts_and_many_weights_long_ones():
     assert not large.together
 
 
+def test_not_so_few_weights_are_added_up_for_long_parts_only():
+    parts = parts_of(MIDDLE)
+    assert parts.together
+    counts = {rows: parts.count(rows) for rows in (512, 513, 1023, 1024, 2047, 2048, 10_000)}
+    assert counts == {512: 1, 513: 2, 1023: 2, 1024: 2, 2047: 4, 2048: 4, 10_000: 32}
+
+
+def test_weights_that_are_looked_up_are_not_added_up():
+    layers = [Embedding(6000, 32), Flatten(), Dense(3)]
+    assert 2**19 < 4 * 6000 * 32 < 2**20
+    assert not parts_of(layers, (8,)).together
+
+
 def test_batches_that_a_layer_sees_as_a_whole_stay_whole():
     assert parts_of([Dense(8), BatchNormalization()]).most == sys.maxsize
 
 
 def test_weights_that_are_used_several_times_may_be_more():
     assert parts_of([SimpleRNN(128)], (20, 128)).together
-    assert not parts_of([Dense(256)], (2 * 128,)).together
+    assert parts_of([SimpleRNN(400)], (20, 400)).together
+    assert not parts_of([Dense(800)], (400,)).together
 
 
 @pytest.mark.parametrize("batch_size", [256, 700, 1100])

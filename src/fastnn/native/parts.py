@@ -27,8 +27,8 @@ MOST_TOGETHER = 8
 """Parts of a batch that threads pass over at a time; they have gradients of their own,"""
 
 FEW_WEIGHTS = 1 << 18
-"""if these have no more bytes than this, or more in proportion where weights are used several times
-for each row, as in recurrent layers. Large products are shared out themselves."""
+"""which are soon added up if they have no more bytes than this, or more in proportion where weights
+are used several times for each row, as in recurrent layers."""
 
 CACHED = 1 << 19
 """Bytes of outputs and their gradients that stay in the cache, the second level's: where there are
@@ -41,7 +41,9 @@ PART_ROWS, WIDE_PART_ROWS = 512, 1024
 """Longest parts, of networks whose weights stay in the cache and of others."""
 
 SMALL_WEIGHTS = 1 << 20
-"""Bytes of weights that do."""
+"""Bytes of weights that do. Threads share parts of `PART_ROWS` there, if all weights are multiplied
+and not looked up: adding up gradients brings less from core to core than sharing out each product
+does, which is the way of more weights."""
 
 
 def flops_per_row(program: Program) -> float:
@@ -77,11 +79,14 @@ class Parts(Record):
         Whether they are shared out over threads.
     flops : float
         Operations of a product that take as long as a row in a training step.
+    least : int
+        Rows of a part that is worth a thread, at least.
     """
 
     most: int
     together: bool = False
     flops: float = 0.0
+    least: int = WORTH_ROWS
 
     @classmethod
     def of(cls, program: Program) -> Parts:
@@ -89,20 +94,23 @@ class Parts(Record):
         if any(map(sees_whole_batches, program.ops)):
             return WHOLE
         weights = program.layout.size * program.dtype.itemsize
-        most = PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
         products = flops_per_row(program)
         uses = products / (1 + 2 * program.layout.size)
-        if weights > FEW_WEIGHTS * max(uses, 1):
+        most = PART_ROWS if weights <= SMALL_WEIGHTS else WIDE_PART_ROWS
+        few = weights <= FEW_WEIGHTS * max(uses, 1)
+        if not few and weights > SMALL_WEIGHTS * min(uses, 1):
             return cls(most)
         outputs = [op.outputs for op in program.ops]
-        row = (program.inputs + sum(outputs) + 2 * max(outputs, default=0)) * program.dtype.itemsize
         flops = 1 + 3 * products + ELEMENT_FLOPS * sum(outputs)
+        if not few:
+            return cls(most, True, flops, least=most)
+        row = (program.inputs + sum(outputs) + 2 * max(outputs, default=0)) * program.dtype.itemsize
         return cls(min(max(CACHED // row, LEAST_ROWS), most), True, flops)
 
     @property
     def worth(self) -> int:
         """Rows that are worth a thread; more than there are where parts are not shared out."""
-        return max(round(WORTH_FLOPS / self.flops), WORTH_ROWS) if self.together else sys.maxsize
+        return max(round(WORTH_FLOPS / self.flops), self.least) if self.together else sys.maxsize
 
     def count(self, rows: int) -> int:
         """Return how many parts so many rows are divided into.

@@ -1,7 +1,7 @@
 """Training and evaluation: many steps in one call, without the GIL.
 
 A step is a pass over its rows (passes.pyx), penalties, the update of the parameters, and what
-follows from it. A large batch is passed over in parts. Where there are few weights, threads share
+follows from it. A large batch is passed over in parts. Unless there are many weights, threads share
 the parts, for products and functions would be too short: each part writes its gradients to a place
 of its own, and these are added in the order of the parts, whoever made them.
 
