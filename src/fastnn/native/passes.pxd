@@ -69,6 +69,7 @@ cdef class Pass:
     cdef int _allocate_batch(self) except -1
     cdef char *_place(self, int64_t size) noexcept
     cdef void _lay_out_batch(self) noexcept
+    cdef bint _takes_gradient_of_input(self) noexcept
     cdef int64_t _panels_of(self, const Op *op) noexcept
     cdef int _allocate_gradients(self) except -1
     cdef char *gradient_of(self, parameter) except NULL

@@ -67,8 +67,8 @@ cdef class Pass:
         self.width = target_width(loss.name, program.outputs, loss.outputs_per_target)
         self.capacity = capacity
         self.arrays = []
-        self._allocate_batch()
         self._plan_backward()
+        self._allocate_batch()
         self._allocate_gradients()
         self._plan_loss()
         self._plan_metrics()
@@ -93,11 +93,12 @@ cdef class Pass:
         return place
 
     cdef void _lay_out_batch(self) noexcept:
-        cdef int64_t widest = self.ops.padded_row(self.inputs)
-        cdef int64_t panels = 0
+        cdef int64_t widest = 0, panels = 0
         cdef int i
         cdef Op *op
-        self.input_row = widest
+        self.input_row = self.ops.padded_row(self.inputs)
+        if self._takes_gradient_of_input():
+            widest = self.input_row
         self.x = self._place(self.capacity * self.input_row)
         self.targets = self._place(self.capacity * self.width)
         self.labels = <int32_t *>self._place(self.capacity)
@@ -127,6 +128,12 @@ cdef class Pass:
         if self.ops.count:
             op = &self.ops.items[self.ops.count - 1]
             self.predictions, self.predictions_row = op.y, op.row
+
+    cdef bint _takes_gradient_of_input(self) noexcept:
+        """Whether there has to be room for it: for products it is left out."""
+        if self.ops.count == 0:
+            return True
+        return self.lowest == 0 and self.ops.items[0].kind != DENSE
 
     cdef int64_t _panels_of(self, const Op *op) noexcept:
         """Room for the packed parts of a kernel and of its transpose, and for a packed gradient."""
