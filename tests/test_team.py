@@ -432,6 +432,17 @@ def test_the_pace_finds_the_faster_way_where_few_steps_come_at_a_time(together):
     assert count / total < 0.05
 
 
+@pytest.mark.parametrize("often", [17, 47, 48, 100])
+def test_the_pace_overlooks_single_slow_steps(often):
+    """Such as the first with the team again, and some others."""
+    steps, was_alone, count = Steps(), False, 0.0
+    for i in range(5000):
+        slow = i % often == 0 or (was_alone and not steps.pace.alone)
+        was_alone = steps.pace.alone
+        count += steps.share_alone(1, together=1e-2 if slow else 1e-3, alone=1.9e-3)
+    assert count / 5000 < 0.1
+
+
 def test_the_pace_gives_up_a_trial_that_does_not_come_to_its_end():
     steps = Steps()
     while not steps.pace.alone:

@@ -29,9 +29,9 @@ cdef extern from "c/shares.h" nogil:
 
 cdef class Pace:
     cdef readonly bint alone
-    cdef bint trying, settling
+    cdef bint trying, settling, waking
     cdef int64_t steps, windows, pause, beginnings
-    cdef double last, spent, usual
+    cdef double last, spent, usual, before, before_that
 
     cpdef void begin(self, double now) noexcept nogil
     cpdef void end_step(self, double now) noexcept nogil

@@ -141,7 +141,8 @@ cdef class Pace:
     What it costs that one core reads what another has just written, and how much it is slowed down
     by its neighbours, is not to be seen in single regions, and changes from one second to the next.
     So the time of whole steps is taken. Every now and then, seldom enough for it not to matter, a
-    few steps are done the other way; if they are faster it stays so.
+    few steps are done the other way; if they are faster it stays so. A single step may take ten
+    times as long, if a processor is taken away or memory is new, most often as a worker wakes.
 
     Attributes
     ----------
@@ -166,6 +167,10 @@ cdef class Pace:
         """Note that a step, which began with the end of the one before, has ended."""
         self.spent += now - self.last
         self.last = now
+        if self.waking:
+            self.waking = False
+            self.spent = 0
+            return
         self.steps += 1
         if self.spent < LONG * self.steps:
             if self.settling:
@@ -183,10 +188,13 @@ cdef class Pace:
         self.spent, self.steps = 0, 0
 
     cdef void _note(self, double step) noexcept nogil:
-        """Keep the time of a step as it is; begin a trial if it is time for one."""
-        self.usual = step
+        """Keep the time of a step, the middle one of three; begin a trial if it is time for one."""
+        cdef double shorter = min(step, self.before), longer = max(step, self.before)
+        self.usual = max(shorter, min(self.before_that, longer))
+        self.before_that, self.before = self.before, step
         self.windows += 1
         if self.windows >= self.pause:
+            self.waking = self.alone
             self.alone = not self.alone
             self.trying = self.settling = True
             self.beginnings = 0
