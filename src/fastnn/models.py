@@ -585,7 +585,7 @@ class Sequential(FastCall):
         what Python does for each.
 
         The workspace is kept for the next fit: up to 1 MB by every model, up to 64 MB by the one
-        that was fitted last.
+        that was fitted last, and up to 16 MB of what others had for whichever comes next.
         """
         compiled = self._require_compiled("fit")
         size = BATCH_SIZE if batch_size is None else batch_size
