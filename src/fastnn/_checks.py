@@ -11,6 +11,7 @@ import math
 import numbers
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -243,16 +244,20 @@ def _check_integer(name: str, value: int, limit: int) -> int:
 # Arrays
 
 
-def check_float_arrays(**arrays: np.ndarray | None) -> np.dtype:
-    """Return the one float type that all `arrays` have; None stands for an array left out.
+def check_float_arrays(
+    optional: Mapping[str, np.ndarray | None] = MappingProxyType({}), /, **arrays: np.ndarray
+) -> np.dtype:
+    """Return the one float type that all `arrays` have, and the `optional` ones that are not None.
 
     Raises
     ------
     TypeError
         If one is not a NumPy array, not of float32 or float64, or if the types differ.
     """
-    given = {name: array for name, array in arrays.items() if array is not None}
+    given = arrays | {name: array for name, array in optional.items() if array is not None}
     for name, array in given.items():
+        if array is None:
+            raise TypeError(f"{name} must be a NumPy array, got None")
         if not isinstance(array, np.ndarray):
             raise TypeError(
                 f"{name} must be a NumPy array, got {type(array).__name__}; "
@@ -280,8 +285,6 @@ def check_numbers(x: np.ndarray) -> None:
     TypeError
         If it is not an array of a float type.
     """
-    if x is None:
-        raise TypeError("x must be a NumPy array, got None")
     check_float_arrays(x=x)
 
 
@@ -447,7 +450,7 @@ def check_dense(
     ValueError
         If the shapes do not agree, or `out` is read-only.
     """
-    dtype = check_float_arrays(x=x, kernel=kernel, bias=bias)
+    dtype = check_float_arrays({"bias": bias}, x=x, kernel=kernel)
     if x.ndim != 2:
         raise ValueError(f"x must have shape (n, inputs), got {x.shape}; reshape it to two axes")
     n, inputs = x.shape
@@ -477,7 +480,7 @@ def check_dense_backward(
     """Check the arguments of `dense_backward`."""
     check_activation(activation, options)
     _check_differentiable(activation)
-    check_float_arrays(grad=grad, x=x, kernel=kernel, bias=bias, y=y)
+    check_float_arrays({"bias": bias, "y": y}, grad=grad, x=x, kernel=kernel)
     result = check_dense(x, kernel, bias, activation, None)
     operands = f"x of shape {x.shape} and kernel of shape {kernel.shape}"
     check_shape("grad", grad, result, operands)
@@ -603,7 +606,7 @@ def check_loss_backward(
     y_pred: np.ndarray, sample_weight: np.ndarray | None, out: np.ndarray | None
 ) -> None:
     """Check what `loss_backward` takes besides the arguments that `check_loss` covers."""
-    dtype = check_float_arrays(y_pred=y_pred, sample_weight=sample_weight)
+    dtype = check_float_arrays({"sample_weight": sample_weight}, y_pred=y_pred)
     if sample_weight is not None:
         follows = f"y_pred of shape {y_pred.shape}"
         check_shape("sample_weight", sample_weight, y_pred.shape[:1], follows)
@@ -715,11 +718,9 @@ def check_update(
         read-only or not C-contiguous.
     """
     given = {"parameter": parameter, "gradient": gradient, **slots}
-    for name, array in given.items():
-        if array is None:
-            raise TypeError(f"{name} must be a NumPy array, got None")
-    given |= {name: array for name, array in (optional or {}).items() if array is not None}
-    dtype = check_float_arrays(**given)
+    optional = optional or {}
+    dtype = check_float_arrays(optional, **given)
+    given |= {name: array for name, array in optional.items() if array is not None}
     for name, array in given.items():
         check_shape(name, array, parameter.shape, f"parameter of shape {parameter.shape}")
         if name != "gradient":
