@@ -65,8 +65,9 @@ def parts_of(layers, inputs=(30,)):
 
 @pytest.mark.parametrize("most", [32, 100, 512])
 @pytest.mark.parametrize("worth", [WORTH_ROWS, 190, 400, None])
-def test_there_is_room_for_every_part(most, worth):
-    parts = Parts(most, worth is not None, WORTH_FLOPS / (worth or 1))
+@pytest.mark.parametrize("long_products", [False, True])
+def test_there_is_room_for_every_part(most, worth, long_products):
+    parts = Parts(most, worth is not None, WORTH_FLOPS / (worth or 1), long_products)
     for capacity in (*range(1, 200, 7), 1000, 2999):
         longest = max(-(-rows // parts.count(rows)) for rows in range(1, capacity + 1))
         assert longest <= parts.longest(capacity) <= most

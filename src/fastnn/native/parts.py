@@ -79,14 +79,14 @@ class Parts(Record):
         Whether they are shared out over threads.
     flops : float
         Operations of a product that take as long as a row in a training step.
-    least : int
-        Rows of a part that is worth a thread, at least.
+    long_products : bool
+        Whether threads that are more than there are parts had better share the products of each.
     """
 
     most: int
     together: bool = False
     flops: float = 0.0
-    least: int = WORTH_ROWS
+    long_products: bool = False
 
     @classmethod
     def of(cls, program: Program) -> Parts:
@@ -103,14 +103,17 @@ class Parts(Record):
         outputs = [op.outputs for op in program.ops]
         flops = 1 + 3 * products + ELEMENT_FLOPS * sum(outputs)
         if not few:
-            return cls(most, True, flops, least=most)
+            return cls(most, True, flops, long_products=True)
         row = (program.inputs + sum(outputs) + 2 * max(outputs, default=0)) * program.dtype.itemsize
         return cls(min(max(CACHED // row, LEAST_ROWS), most), True, flops)
 
     @property
     def worth(self) -> int:
         """Rows that are worth a thread; more than there are where parts are not shared out."""
-        return max(round(WORTH_FLOPS / self.flops), self.least) if self.together else sys.maxsize
+        if not self.together:
+            return sys.maxsize
+        least = PART_ROWS if self.long_products else WORTH_ROWS
+        return max(round(WORTH_FLOPS / self.flops), least)
 
     def count(self, rows: int) -> int:
         """Return how many parts so many rows are divided into.

@@ -150,6 +150,14 @@ cdef void run_parts(void *context, int64_t share, int64_t first, int64_t count) 
     run(p.crew[share], p, first, count)
 
 
+cdef void *listed(size_t count, size_t size) except NULL:
+    """Return zeroed memory for so many things."""
+    cdef void *memory = calloc(count + 1, size)
+    if memory == NULL:
+        raise MemoryError("no memory for the lists of a trainer")
+    return memory
+
+
 cdef double seconds() noexcept nogil:
     cdef timespec t
     clock_gettime(CLOCK_MONOTONIC, &t)
@@ -197,6 +205,7 @@ cdef class Trainer:
     cdef int trainable_count
     cdef double row_flops      # of the products of a training step, for each row of the batch
     cdef double row_work       # and of all that parts consist of
+    cdef bint long_products    # of parts, which several threads may share
     cdef Pace pace             # also of other trainers of the same model, one after the other
     cdef bint update_follows   # nothing but penalties works on gradients before the update,
     cdef bint at_once          # and in this step all rows are passed over at once
@@ -245,14 +254,13 @@ cdef class Trainer:
 
     cdef int _plan_parts(self, parts, capacity) except -1:
         self.parts, self.row_work = parts, parts.flops
+        self.long_products = parts.long_products
         self.gradients = address(self.passing.slopes)
         self.gradient_size = self.program.layout.size
         self.crew[0], self.crew_count, self.companions = <PyObject *>self.passing, 1, []
         self.sum_count = 1 + self.passing.metric_count
         self.totals = numpy.zeros(self.sum_count)
-        self.sums = <double *>calloc((1 + TOGETHER) * self.sum_count, sizeof(double))
-        if self.sums == NULL:
-            raise MemoryError("no memory for the sums of loss and metrics")
+        self.sums = <double *>listed((1 + TOGETHER) * self.sum_count, sizeof(double))
         if parts.at_once(capacity) > 1:
             size = parts.at_once(capacity) * self.gradient_size
             self.arrays.append(aligned_zeros(size, self.program.dtype))
@@ -304,13 +312,10 @@ cdef class Trainer:
     cdef int _list_trainables(self) except -1:
         """Trainable parameters, one by one and, where they lie side by side, in runs."""
         self.trainable = [p for p in self.program.parameters if p.trainable]
-        cdef size_t count = max(len(self.trainable), 1)
         cdef Range r
         cdef Range *last
-        self.trainables = <Range *>calloc(count, sizeof(Range))
-        self.ranges = <Range *>calloc(count, sizeof(Range))
-        if self.trainables == NULL or self.ranges == NULL:
-            raise MemoryError("no memory for the list of parameters")
+        self.trainables = <Range *>listed(len(self.trainable), sizeof(Range))
+        self.ranges = <Range *>listed(len(self.trainable), sizeof(Range))
         for parameter in self.trainable:
             r = self._range(parameter)
             self.trainables[self.trainable_count] = r
@@ -348,9 +353,7 @@ cdef class Trainer:
         ]
         cdef Penalty *penalty
         self.own_penalties = []
-        self.penalties = <Penalty *>calloc(max(len(penalised), 1), sizeof(Penalty))
-        if self.penalties == NULL:
-            raise MemoryError("no memory for the list of penalties")
+        self.penalties = <Penalty *>listed(len(penalised), sizeof(Penalty))
         for parameter in penalised:
             penalty = &self.penalties[self.penalty_count]
             penalty.size = parameter.size
@@ -385,9 +388,7 @@ cdef class Trainer:
         ]
         self.own_constraints = [p for p in constrained if p.constraint.kernel is None]
         self.own_constraint_count = len(self.own_constraints)
-        self.constraints = <Constraint *>calloc(max(len(constrained), 1), sizeof(Constraint))
-        if self.constraints == NULL:
-            raise MemoryError("no memory for the list of constraints")
+        self.constraints = <Constraint *>listed(len(constrained), sizeof(Constraint))
         for parameter in constrained:
             if parameter.constraint.kernel is not None:
                 self._add_constraint(&self.constraints[self.constraint_count], parameter)
@@ -621,6 +622,8 @@ cdef class Trainer:
                 p.places[i] = self.places + i * size
             if p.first == 0:
                 p.places[0] = self.gradients
+            if self.long_products and threads > count:
+                threads = 1  # goes from part to part, and all share the products of each
             share_out(min(threads, <int64_t>self.crew_count), count, 1, run_parts, &p)
             for i in range(count):
                 self._add_sums(p.sums + i * self.sum_count)
