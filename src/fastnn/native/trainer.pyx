@@ -2,8 +2,8 @@
 
 A step is a pass over its rows (passes.pyx), penalties, the update of the parameters, and what
 follows from it. A large batch is passed over in parts. Unless there are many weights, threads share
-the parts, for products and functions would be too short: each part writes its gradients to a place
-of its own, and these are added in the order of the parts, whoever made them.
+the parts and not what they consist of: each part writes its gradients to a place of its own, and
+these are added in the order of the parts, whoever made them.
 
 An exception, an interrupt for one, drops the step that is being computed and leaves everything as
 the last finished one left it: nothing but the update and the constraints after it change
