@@ -708,26 +708,39 @@ class TestTrainersThatAreKept:
 
     def fitted(self, units):
         model = self.model(units, inputs=100)
-        x = np.ones((512, 100))
-        model.fit(x, x[:, :1], batch_size=512, verbose=0)
+        self.fit(model)
         return model
 
-    def test_of_larger_ones_only_the_last(self):
+    def fit(self, model):
+        x = np.zeros((512, 100))
+        model.fit(x, x[:, :1], batch_size=512, verbose=0)
+
+    def test_of_larger_ones_the_last(self, monkeypatch):
+        monkeypatch.setattr("fastnn._training.LARGE_KEPT_BYTES", 1 << 23)
         small = self.fitted(20)
         first, second = self.fitted(600), self.fitted(600)  # which take 3 MB
-        assert small._compiled._kept is not None
-        assert first._compiled._kept is None
+        assert first._compiled._kept is not None
+        self.fit(first)
+        third = self.fitted(600)
+        kept = [model._compiled._kept is not None for model in (small, first, second, third)]
+        assert kept == [True, True, False, True]
+
+    def test_a_larger_one_that_is_gone_makes_room(self, monkeypatch):
+        monkeypatch.setattr("fastnn._training.LARGE_KEPT_BYTES", 1 << 23)
+        first, second = self.fitted(600), self.fitted(600)
+        del first
+        third = self.fitted(600)
         assert second._compiled._kept is not None
+        assert third._compiled._kept is not None
 
     def test_a_larger_one_serves_the_same_model_again(self):
         model = self.fitted(600)
         kept = model._compiled._kept
-        x = np.zeros((512, 100))
-        model.fit(x, x[:, :1], batch_size=512, verbose=0)
+        self.fit(model)
         assert model._compiled._kept is kept
 
     def test_not_the_largest(self, monkeypatch):
-        monkeypatch.setattr("fastnn._training.LAST_KEPT_BYTES", 1 << 23)
+        monkeypatch.setattr("fastnn._training.LARGE_KEPT_BYTES", 1 << 23)
         assert self.fitted(600)._compiled._kept is not None
         assert self.fitted(2400)._compiled._kept is None
 

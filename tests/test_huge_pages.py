@@ -89,6 +89,18 @@ def test_no_more_is_kept_than_the_limit(spare):
 
 
 @needs_huge_pages
+def test_what_was_let_go_of_last_is_kept(spare):
+    arrays = [zeros_on_huge_pages(HUGE_PAGE + i) for i in range(12)]
+    while arrays:
+        del arrays[0]
+    assert len(spare[-1]) == HUGE_PAGE + 11
+    zeros_on_huge_pages(_memory._Lease.SPARE_BYTES)
+    assert [len(memory) for memory in spare] == [_memory._Lease.SPARE_BYTES]
+    zeros_on_huge_pages(_memory._Lease.SPARE_BYTES + 1)
+    assert [len(memory) for memory in spare] == [_memory._Lease.SPARE_BYTES]
+
+
+@needs_huge_pages
 def test_threads_that_take_and_return_at_once_share_nothing(spare):
     def work(number):
         for _ in range(200):

@@ -68,8 +68,12 @@ class _Lease:
         return self._memory.__array_interface__
 
     def __del__(self) -> None:
-        if sum(map(len, self.spare)) + len(self._memory) <= self.SPARE_BYTES:
-            self.spare.append(self._memory)
+        if len(self._memory) > self.SPARE_BYTES:
+            return
+        self.spare.append(self._memory)
+        while sum(map(len, self.spare)) > self.SPARE_BYTES:
+            with suppress(IndexError):  # other threads took what was there
+                self.spare.pop(0)
 
     @classmethod
     def take_spare(cls, length: int) -> np.ndarray | None:

@@ -53,8 +53,8 @@ AHEAD = 1 << 15
 KEPT_BYTES = 1 << 20
 """Workspace up to which a trainer is kept for the next fit, which would have to make one."""
 
-LAST_KEPT_BYTES = 1 << 26
-"""Workspace up to which one is kept by the model that was fitted last: new pages take time."""
+LARGE_KEPT_BYTES = 1 << 26
+"""Workspace that all larger ones which are kept may have together: new pages take time."""
 
 
 class Plan(Record):
@@ -179,11 +179,11 @@ class Compiled:
     ) -> Trainer:
         """Return a trainer for a fit, the last one again if it is kept and nothing has changed."""
         needed = _needed(program, *engine.room_for(self._objective(program, metrics), capacity))
-        if needed > LAST_KEPT_BYTES:
+        if needed > LARGE_KEPT_BYTES:
             self.forget_trainer()  # before the larger one takes memory
             return self.trainer(engine, program, capacity, metrics)
         if needed > KEPT_BYTES:
-            _keep_for(self)
+            _keep_for(self, needed)
         return self.kept_trainer(engine, program, capacity, metrics)
 
     def kept_trainer(
@@ -222,18 +222,22 @@ def _settings(parameter: Parameter) -> tuple[Any, ...]:
     return settings
 
 
-_fitted_last: weakref.ref[Compiled] | None = None
-_fitted_last_lock = threading.Lock()
+_keepers: list[tuple[weakref.ref[Compiled], int]] = []
+"""Which models keep more than `KEPT_BYTES` after a fit, and how much, the last fitted last."""
+
+_keepers_lock = threading.Lock()
 
 
-def _keep_for(compiled: Compiled) -> None:
-    """Let this model be the only one that keeps more than `KEPT_BYTES` after a fit."""
-    global _fitted_last
-    with _fitted_last_lock:
-        before = _fitted_last() if _fitted_last else None
-        if before is not None and before is not compiled:
-            before.forget_trainer()
-        _fitted_last = weakref.ref(compiled)
+def _keep_for(compiled: Compiled, size: int) -> None:
+    """Let this model keep so many bytes, and the others that were fitted last what then remains."""
+    with _keepers_lock:
+        sizes = [size] + [kept for keeper, kept in _keepers if keeper() is compiled]
+        others = [keeping for keeping in _keepers if keeping[0]() not in (None, compiled)]
+        _keepers[:] = [*others, (weakref.ref(compiled), max(sizes))]
+        while sum(kept for _, kept in _keepers) > LARGE_KEPT_BYTES:
+            longest_ago = _keepers.pop(0)[0]()
+            if longest_ago is not None:
+                longest_ago.forget_trainer()
 
 
 def _as_list(requested: Any) -> list[Any]:

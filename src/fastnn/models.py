@@ -584,8 +584,9 @@ class Sequential(FastCall):
         few samples are run in one go at a constant learning rate, with the same results: that saves
         what Python does for each.
 
-        The workspace is kept for the next fit: up to 1 MB by every model, up to 64 MB by the one
-        that was fitted last, and up to 16 MB of what others had for whichever comes next.
+        The workspace is kept for the next fit: up to 1 MB by every model, larger ones by those that
+        were fitted last, 64 MB together, and up to 16 MB of what others had for whichever comes
+        next.
         """
         compiled = self._require_compiled("fit")
         size = BATCH_SIZE if batch_size is None else batch_size
