@@ -443,6 +443,24 @@ def test_the_pace_overlooks_single_slow_steps(often):
     assert count / 5000 < 0.1
 
 
+@pytest.mark.parametrize("step", [2e-4, 1e-3, 5e-3])
+def test_the_pace_gives_up_a_trial_after_a_step_that_is_much_too_slow(step):
+    steps, trials = Steps(), 0
+    for _ in range(1000):
+        alone = steps.share_alone(1, together=step, alone=1.8 * step)
+        trials += alone
+        assert not (alone and steps.pace.alone)
+    assert trials > 3
+
+
+def test_the_pace_does_not_give_up_a_trial_that_begins_a_little_slow():
+    steps = Steps()
+    while not steps.pace.alone:
+        steps.share_alone(1, together=1e-3, alone=1e-3)
+    steps.share_alone(1, together=1e-3, alone=1.2e-3)
+    assert steps.share_alone(100, together=1e-3, alone=8e-4) > 0.9
+
+
 def test_the_pace_gives_up_a_trial_that_does_not_come_to_its_end():
     steps = Steps()
     while not steps.pace.alone:

@@ -126,6 +126,7 @@ cdef double SETTLING = 100e-6  # after a change: workers wake, caches fill
 cdef double WINDOW = 300e-6    # for which steps are timed, at least
 cdef double LONG = 2e-3        # of a step that tells enough alone, settling or not
 cdef double WORTH = 0.97       # of the time that the other way should take, at most
+cdef double HOPELESS = 1.3     # of that time, at which a trial need not settle nor last
 
 cdef enum:
     FEWEST = 3    # steps of a window, at least
@@ -172,6 +173,10 @@ cdef class Pace:
             self.spent = 0
             return
         self.steps += 1
+        if self.trying and self.spent >= max(SETTLING, HOPELESS * self.usual * self.steps):
+            self._end_trial(changing=False)
+            self.spent, self.steps = 0, 0
+            return
         if self.spent < LONG * self.steps:
             if self.settling:
                 if self.spent >= SETTLING:
