@@ -35,6 +35,7 @@ cdef class Pace:
 
     cpdef void begin(self, double now) noexcept nogil
     cpdef void end_step(self, double now) noexcept nogil
+    cdef bint _is_hopeless(self) noexcept nogil
     cdef void _note(self, double step) noexcept nogil
     cdef void _end_trial(self, bint changing) noexcept nogil
 

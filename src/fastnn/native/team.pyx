@@ -126,7 +126,7 @@ cdef double SETTLING = 100e-6  # after a change: workers wake, caches fill
 cdef double WINDOW = 300e-6    # for which steps are timed, at least
 cdef double LONG = 2e-3        # of a step that tells enough alone, settling or not
 cdef double WORTH = 0.97       # of the time that the other way should take, at most
-cdef double HOPELESS = 1.3     # of that time, at which a trial need not settle nor last
+cdef double HOPELESS = 1.3     # of that time, at which a trial on one thread ends
 
 cdef enum:
     FEWEST = 3    # steps of a window, at least
@@ -173,7 +173,7 @@ cdef class Pace:
             self.spent = 0
             return
         self.steps += 1
-        if self.trying and self.spent >= max(SETTLING, HOPELESS * self.usual * self.steps):
+        if self._is_hopeless():
             self._end_trial(changing=False)
             self.spent, self.steps = 0, 0
             return
@@ -191,6 +191,11 @@ cdef class Pace:
         else:
             self._note(self.spent / self.steps)
         self.spent, self.steps = 0, 0
+
+    cdef bint _is_hopeless(self) noexcept nogil:
+        """Whether a trial on one thread need not go on; one with the team may begin slowly."""
+        cdef bint alone = self.trying and self.alone
+        return alone and self.spent >= max(SETTLING, HOPELESS * self.usual * self.steps)
 
     cdef void _note(self, double step) noexcept nogil:
         """Keep the time of a step, the middle one of three; begin a trial if it is time for one."""

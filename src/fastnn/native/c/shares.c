@@ -569,7 +569,8 @@ typedef struct {
     const fnn_update *update;
 } gradient_args;
 
-/* All parts of a share are written to the place of the first, which so stays in the cache. */
+/* All parts of a share are written to the place of the first, which so stays in the cache. Two shares
+ * end where halves do, so that each thread multiplies the rows of the kernel that it updates. */
 static void gradient_and_update(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
     const gradient_args *args = context;
@@ -597,7 +598,7 @@ void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
                                     const fnn_update *u) {
     gradient_args args = {table, g, u};
     const double work = work_of(g->m, g->n, g->k) + UPDATE_WORK * (double)(g->m * g->n);
-    fnn_share_out(fnn_team_size(work), g->m, PART_ROWS, gradient_and_update, &args);
+    fnn_share_out(fnn_team_size(work), g->m, HALF_UNIT, gradient_and_update, &args);
 }
 
 /* Row by row, and column by column */
