@@ -22,7 +22,15 @@ import numpy as np
 HERE = Path(__file__).parent
 VECTOR_BYTES = {"avx512": 64, "avx2": 32, "baseline": 16}
 VECTOR_FLAGS = {"avx512": ["-mavx512f", "-mfma"], "avx2": ["-mavx2", "-mfma"], "baseline": []}
-FUNCTIONS = ("time_peak", "time_tile", "sum", "time_sum", "time_gemm", "time_sgemm")
+FUNCTIONS = (
+    "time_peak",
+    "time_tile",
+    "time_handover",
+    "sum",
+    "time_sum",
+    "time_gemm",
+    "time_sgemm",
+)
 
 
 @cache
@@ -39,7 +47,15 @@ def library() -> ctypes.CDLL:
     include = HERE.parent / "src" / "fastnn" / "native" / "c"
     with TemporaryDirectory(prefix="fastnn-probe-") as folder:
         target = f"{folder}/probe.so"
-        command = [*compiler, "-O3", "-shared", "-fPIC", *VECTOR_FLAGS[isa], f"-I{include}"]
+        command = [
+            *compiler,
+            "-O3",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            *VECTOR_FLAGS[isa],
+            f"-I{include}",
+        ]
         command += [f"-DVECTOR_BYTES={VECTOR_BYTES[isa]}", f"{HERE}/c/probe.c", "-o", target]
         try:
             subprocess.run(command, check=True)
@@ -87,6 +103,16 @@ class Tile(Peak):
 
     FUNCTION = "time_tile"
     ROUNDS = 200
+
+
+class Handover:
+    """Two threads that write to a cache line in turn."""
+
+    TURNS = 100
+
+    def seconds(self, repeats: int) -> float:
+        """Return how long it takes until one sees what the other has written."""
+        return library().time_handover(c_int64(repeats * self.TURNS))
 
 
 class Reading:

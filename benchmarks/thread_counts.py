@@ -11,6 +11,7 @@ from typing import Any
 import machine
 import networks
 import numpy as np
+import probe
 import readme
 import results
 import whole_networks
@@ -22,6 +23,7 @@ from timing import Job, Stopwatch, in_turn
 
 import fastnn
 
+HANDOVER = "handover"
 JOBS = {"predict": whole_networks.predict, "train": whole_networks.train}
 
 
@@ -66,6 +68,7 @@ def run(
     block: str,
     over: str,
     under: str,
+    handover: bool = False,
 ) -> None:
     """Time the cases with each of the numbers of threads, which have names; print and write.
 
@@ -81,6 +84,8 @@ def run(
         The place in README.md.
     over, under : str
         Whose times make the ratio.
+    handover : bool, default False
+        Whether to measure in each round how fast one processor sees what another has written.
 
     Raises
     ------
@@ -90,7 +95,7 @@ def run(
     print("\n".join([machine.sentence(where), *machine.warnings(where)]))
     measured = []
     for case in cases[:: 12 if options.quick else 1]:
-        measured.append(_measure(case, counts, options))
+        measured.append(_measure(case, counts, options, handover))
         print(_line(measured[-1], over, under), flush=True)
     if options.json:
         results.save(options.json, where, measured)
@@ -99,9 +104,13 @@ def run(
         readme.rewrite(block, f"{machine.sentence(where)} Microseconds.\n\n{table}")
 
 
-def _measure(case: Case, counts: Mapping[str, int], options: argparse.Namespace) -> Result:
+def _measure(
+    case: Case, counts: Mapping[str, int], options: argparse.Namespace, handover: bool
+) -> Result:
     _check_sameness(case, counts.values())
     stopwatches = {}
+    if handover:
+        stopwatches[HANDOVER] = Stopwatch(probe.Handover(), min(options.seconds, 1e-3))
     for name, count in counts.items():
         job = JOBS[case.task]("fastnn", case.sizes, case.batch_size)
         stopwatches[name] = Stopwatch(ThreadedJob(job, count), options.seconds)
@@ -133,9 +142,13 @@ def _trained_weights(case: Case, threads: int) -> list[np.ndarray]:
 
 
 def _cells(result: Result, over: str, under: str) -> dict[str, str]:
-    """Return the times, and that of one over that of another."""
+    """Return the times, that of one over that of another, and that of a handover in ns."""
     times = {name: microseconds(result.seconds(name)) for name in result.rounds}
-    return times | {"ratio": f"{result.quotient(over, under):.2f}"}
+    times.pop(HANDOVER, None)
+    cells = times | {"ratio": f"{result.quotient(over, under):.2f}"}
+    if HANDOVER in result.rounds:
+        cells["handover"] = f"{1e9 * result.seconds(HANDOVER):.0f} ns"
+    return cells
 
 
 def _line(result: Result, over: str, under: str) -> str:

@@ -2,6 +2,8 @@
  *
  * Times are taken by the loops themselves, so that neither the interpreter nor ctypes counts. */
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -82,6 +84,36 @@ double time_sum(int64_t n, const float *x, int64_t repeats) {
     for (int64_t i = 0; i < repeats; i++) total = sum(n, x);
     (void)total;
     return (seconds() - start) / (double)repeats;
+}
+
+/* Two threads that write to a cache line in turn. */
+typedef struct {
+    _Alignas(64) atomic_llong turn;
+    int64_t turns;
+} handover;
+
+static void take_turn(handover *h, int64_t turn) {
+    while (atomic_load(&h->turn) != turn) {}
+    atomic_store(&h->turn, turn + 1);
+}
+
+static void *take_odd_turns(void *h) {
+    for (int64_t turn = 1; turn < ((handover *)h)->turns; turn += 2) take_turn(h, turn);
+    return NULL;
+}
+
+/* Seconds until one thread sees what another has written, the mean of `repeats` times to and fro;
+ * negative if there is no other. */
+double time_handover(int64_t repeats) {
+    handover h = {.turns = 2 * repeats + 2};
+    pthread_t other;
+    if (pthread_create(&other, NULL, take_odd_turns, &h)) return -1;
+    take_turn(&h, 0);
+    while (atomic_load(&h.turn) != 2) {} /* it has begun */
+    const double start = seconds();
+    for (int64_t turn = 2; turn < h.turns; turn += 2) take_turn(&h, turn);
+    pthread_join(other, NULL);
+    return (seconds() - start) / (double)(2 * repeats);
 }
 
 int64_t panel_width(const fnn_kernels *table) { return table->panel_width; }
