@@ -56,7 +56,7 @@ class _Lease:
     """Lends memory to arrays, and takes it back when there are none of them any more."""
 
     SPARE_BYTES = 1 << 24
-    """Bytes that are kept for the next, at most."""
+    """Bytes that are kept for the next, at most: those that were let go of last."""
 
     spare: ClassVar[list[np.ndarray]] = []
 
@@ -72,8 +72,7 @@ class _Lease:
             return
         self.spare.append(self._memory)
         while sum(map(len, self.spare)) > self.SPARE_BYTES:
-            with suppress(IndexError):  # other threads took what was there
-                self.spare.pop(0)
+            del self.spare[:1]  # unless another thread took it
 
     @classmethod
     def take_spare(cls, length: int) -> np.ndarray | None:
