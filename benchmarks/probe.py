@@ -111,8 +111,17 @@ class Handover:
     TURNS = 100
 
     def seconds(self, repeats: int) -> float:
-        """Return how long it takes until one sees what the other has written."""
-        return library().time_handover(c_int64(repeats * self.TURNS))
+        """Return how long it takes until one sees what the other has written.
+
+        Raises
+        ------
+        OSError
+            If the system gives no second thread.
+        """
+        taken = library().time_handover(c_int64(repeats * self.TURNS))
+        if taken < 0:
+            raise OSError("no second thread to hand over to")
+        return taken
 
 
 class Reading:

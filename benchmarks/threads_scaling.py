@@ -3,9 +3,9 @@
     python benchmarks/threads_scaling.py [--threads N] [--quick] [--json FILE] [--markdown]
 
 Both numbers have to give the same bits. They are then timed in turn, in one process, and the
-medians count; the ratio is the time of one thread over that of several. Between them it is measured
-how long it takes until one processor sees what another has written: on virtual machines it is now
-this and now that, and threads that share short steps wait for it.
+medians count; the ratio is the time of one thread over that of several. Between them the handover
+is timed: how long it takes until one processor sees what another has written. Threads that share
+short steps wait for it, and a virtual machine has other processors from one minute to the next.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ def _run(options: argparse.Namespace) -> None:
         *thread_counts.cases("train", networks.TRAINED, networks.TRAINED_BATCHES),
     ]
     where = machine.describe(options.threads)
+    several = threads.processors() > 1
     thread_counts.run(
-        cases, counts, options, where, block="scaling", over=ONE, under=many, handover=True
+        cases, counts, options, where, block="scaling", over=ONE, under=many, handover=several
     )
 
 
