@@ -173,11 +173,7 @@ cdef class Pace:
             self.spent = 0
             return
         self.steps += 1
-        if self._is_hopeless():
-            self._end_trial(changing=False)
-            self.spent, self.steps = 0, 0
-            return
-        if self.spent < LONG * self.steps:
+        if self.spent < LONG * self.steps and not self._is_hopeless():
             if self.settling:
                 if self.spent >= SETTLING:
                     self.settling = False
