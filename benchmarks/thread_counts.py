@@ -143,8 +143,8 @@ def _trained_weights(case: Case, threads: int) -> list[np.ndarray]:
 
 def _cells(result: Result, over: str, under: str) -> dict[str, str]:
     """Return the times, that of one over that of another, and that of a handover in ns."""
-    times = {name: microseconds(result.seconds(name)) for name in result.rounds}
-    times.pop(HANDOVER, None)
+    timed = [name for name in result.rounds if name != HANDOVER]
+    times = {name: microseconds(result.seconds(name)) for name in timed}
     cells = times | {"ratio": f"{result.quotient(over, under):.2f}"}
     if HANDOVER in result.rounds:
         cells["handover"] = f"{1e9 * result.seconds(HANDOVER):.0f} ns"

@@ -712,7 +712,7 @@ class TestTrainersThatAreKept:
         return model
 
     def fit(self, model):
-        x = np.zeros((512, 100))
+        x = np.ones((512, 100))
         model.fit(x, x[:, :1], batch_size=512, verbose=0)
 
     def test_of_larger_ones_the_last(self, monkeypatch):
