@@ -118,7 +118,7 @@ def float_array(values: ArrayLike, dtype: np.dtype, what: str, finite: bool = Tr
     if given.dtype != dtype or not given.flags.c_contiguous or not given.flags.aligned:
         with np.errstate(over="ignore"):
             array = np.require(given, dtype=dtype, requirements=["C", "A"])
-    if finite:
+    if finite and given.dtype.kind == "f":  # all whole numbers are finite in `dtype`
         _check_finite(array, given, what)
     return array
 
