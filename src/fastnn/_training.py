@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +28,14 @@ from fastnn.program import (
     Dataset,
     DenseOp,
     Engine,
+    NotFiniteError,
     Objective,
     Op,
     OptimizerState,
     Parameter,
     Program,
     Trainer,
+    UserOp,
 )
 from fastnn.utils import generator
 
@@ -55,6 +57,13 @@ KEPT_BYTES = 1 << 20
 
 LARGE_KEPT_BYTES = 1 << 26
 """Workspace that all larger ones which are kept may have together: new pages take time."""
+
+LATE_BYTES = 1 << 25
+"""Inputs from which the first epoch finds out whether all of them are finite, and not a look at
+them before it: to read less brings it into the cache, and so is no loss."""
+
+LATE_COPIES = 32
+"""How many times as large they must be as what is copied then, in case one of them is not."""
 
 
 class Plan(Record):
@@ -307,7 +316,7 @@ def batches(data: Dataset, batch_size: int) -> int:
 def part(data: Dataset, start: int, stop: int) -> Dataset:
     """Return rows `start` to `stop` of `data`, as views."""
     weights = None if data.weights is None else data.weights[start:stop]
-    return Dataset(data.x[start:stop], data.y[start:stop], weights)
+    return Dataset(data.x[start:stop], data.y[start:stop], weights, data.finite)
 
 
 def split(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
@@ -331,6 +340,37 @@ def split(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
 def _random_orders(count: int, epochs: int) -> np.ndarray:
     """Return orders in which to visit `count` rows, from the generator that the user seeds."""
     return permutation(count, generator().bit_generator.random_raw(epochs))
+
+
+# Finding out that x is not finite while training on it
+
+
+def may_find_out_late(program: Program, optimizer: Optimizer, x: np.ndarray) -> bool:
+    """Whether to let the steps of the first epoch find out whether all of `x` is finite."""
+    copied = (1 + optimizer.buffers) * program.layout.size * program.dtype.itemsize
+    return (
+        x.dtype.kind == "f"
+        and x.nbytes >= max(LATE_BYTES, LATE_COPIES * copied)
+        and not optimizer.full_batch
+        and not any(isinstance(op, UserOp) for op in program.ops)
+    )
+
+
+@contextmanager
+def _undone_if_not_finite(state: OptimizerState) -> Iterator[None]:
+    """Context that gives parameters and state their values back if a step meets such a row."""
+    iterations = state.iterations
+    parameters = [(parameter, parameter.numpy()) for parameter in state.layout.parameters]
+    buffers = [(buffer, buffer.copy()) for buffer in state.buffers]
+    try:
+        yield
+    except NotFiniteError:
+        for parameter, values in parameters:
+            parameter.assign(values)
+        for buffer, values in buffers:
+            buffer[...] = values
+        state.iterations = iterations
+        raise
 
 
 # Loops
@@ -358,10 +398,12 @@ class Loop(Record):
         ahead = self._epochs_ahead(optimizer, data, validation, plan)
         for first in range(plan.initial_epoch, plan.epochs, ahead):
             epochs = range(first, min(first + ahead, plan.epochs))
-            if ahead > 1:
-                logs = self._train_ahead(optimizer, data, epochs, plan)
-            else:
-                logs = self._train_epoch(optimizer, data, validation, first, plan)
+            known = data.finite or first > plan.initial_epoch
+            with nullcontext() if known else _undone_if_not_finite(self.trainer.state):
+                if ahead > 1:
+                    logs = self._train_ahead(optimizer, data, epochs, plan)
+                else:
+                    logs = self._train_epoch(optimizer, data, validation, first, plan)
             if self.model.stop_training:
                 break
         if plan.epochs > plan.initial_epoch:

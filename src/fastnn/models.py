@@ -22,6 +22,7 @@ from fastnn.program import (
     ActivationOp,
     Dataset,
     DenseOp,
+    NotFiniteError,
     Op,
     Parameter,
     Program,
@@ -584,6 +585,10 @@ class Sequential(FastCall):
         few samples are run in one go at a constant learning rate, with the same results: that saves
         what Python does for each.
 
+        Without callbacks and `validation_split`, the first epoch finds out whether x is finite, if
+        it has 32 MB and more. For that, weights and the optimizer's state are copied; where x is
+        not at least 32 times as large as the copies, it is looked through before.
+
         The workspace is kept for the next fit: up to 1 MB by every model, larger ones by those that
         were fitted last, 64 MB together, and up to 16 MB of what others had for whichever comes
         next.
@@ -592,7 +597,8 @@ class Sequential(FastCall):
         size = BATCH_SIZE if batch_size is None else batch_size
         plan = _training.Plan(size, epochs, initial_epoch, shuffle)
         shape = self._shape_for(x)
-        data = self._dataset(compiled, shape, x, y, sample_weight)
+        late = shuffle and not callbacks and not validation_split and self._may_find_out_late(x)
+        data = self._dataset(compiled, shape, x, y, sample_weight, finite=not late)
         validation = self._validation_set(compiled, shape, validation_data)
         if validation is None and real(validation_split, "validation_split", "[0, 1)"):
             data, validation = _training.split(data, validation_split)
@@ -614,15 +620,37 @@ class Sequential(FastCall):
         )
         with self._training_alone(), self._metrics_for(compiled, shape) as metrics:
             trainer = self._trainer_for(compiled, shape, plan.batch_size, metrics)
-            self.history = history
             loop = _training.Loop(self, trainer, metrics, heard)
             if full_batch:
                 from fastnn._full_batch import FullBatchLoop
 
                 program = self._ready(shape)[1]
                 loop = FullBatchLoop(self, trainer, metrics, heard, program)
-            loop.fit(compiled.optimizer, data, validation, plan)
+            with self._telling_where_not_finite(x, shape):
+                self.history = history
+                loop.fit(compiled.optimizer, data, validation, plan)
         return history
+
+    def _may_find_out_late(self, x: ArrayLike) -> bool:
+        """Whether training on `x` may show that it is not finite; else that is checked before."""
+        if self._running is None or not isinstance(x, np.ndarray) or self._checks_inputs():
+            return False
+        assert self._compiled is not None
+        return _training.may_find_out_late(self._running[1], self._compiled.optimizer, x)
+
+    @contextmanager
+    def _telling_where_not_finite(self, x: ArrayLike, shape: Shape) -> Iterator[None]:
+        """Context that ends as the check of `x` does if a step meets such a row."""
+        history = self.history
+        try:
+            yield
+        except NotFiniteError:
+            self.history = history
+            try:
+                self._features(x, shape)
+            except ValueError as named:
+                raise named from None
+            raise
 
     def train_on_batch(
         self,
@@ -738,11 +766,15 @@ class Sequential(FastCall):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         prefix: str = "",
+        finite: bool = True,
     ) -> Dataset:
-        """Return checked arrays of at least one row. `prefix` is put before names in messages."""
+        """Return checked arrays of at least one row; x may have NaN and infinity unless `finite`.
+
+        `prefix` is put before names in messages.
+        """
         assert compiled.loss is not None
         outputs = self._output_width(shape)
-        features = self._features(x, shape, f"{prefix}x")
+        features = self._features(x, shape, f"{prefix}x", finite)
         count = len(features)
         if not count:
             raise ValueError(f"{prefix}x is empty: pass at least one sample")
@@ -751,7 +783,7 @@ class Sequential(FastCall):
         if sample_weight is not None:
             name = f"{prefix}sample_weight"
             weights = _validation.sample_weights(sample_weight, count, self._dtype, name)
-        return Dataset(features, labels, weights)
+        return Dataset(features, labels, weights, finite)
 
     def _validation_set(
         self, compiled: _training.Compiled, shape: Shape, given: Sequence[Any] | None
@@ -1080,7 +1112,7 @@ def _weighted(data: Dataset, class_weight: Mapping[int, float] | None) -> Datase
         return data
     factors = _validation.class_weights(class_weight, data.y, data.x.dtype)
     weights = factors if data.weights is None else data.weights * factors
-    return Dataset(data.x, data.y, weights)
+    return Dataset(data.x, data.y, weights, data.finite)
 
 
 def _values(logs: dict[str, float], as_dict: bool) -> float | list[float] | dict[str, float]:

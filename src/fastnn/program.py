@@ -382,14 +382,24 @@ class Dataset(Record):
         Shape (n, outputs) in the program's dtype, or int32 labels of shape (n,).
     weights : ndarray of shape (n,), the program's dtype, optional
         Factor of each sample's loss.
+    finite : bool, default True
+        Whether x is known to be; if not, the steps of the first epoch find out.
     """
 
     x: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None = None
+    finite: bool = True
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+class NotFiniteError(ValueError):
+    """Raised by a training step that meets NaN or infinity in x, before it changes anything."""
+
+    def __init__(self) -> None:
+        super().__init__("x contains NaN or infinity; remove or replace such values")
 
 
 class OptimizerState:
@@ -587,8 +597,13 @@ class Trainer(Protocol):
             Steps are those of so many epochs, one after the other. With the last step of each,
             `totals` move into its row and begin again at zero; `rows` counts on.
 
-        Each finished step adds 1 to the optimizer state's `iterations`. An exception raised by
-        a signal handler leaves parameters and state at the last finished step.
+        Each finished step adds 1 to the optimizer state's `iterations`. An exception, one raised by
+        a signal handler too, leaves parameters and state at the last finished step.
+
+        Raises
+        ------
+        NotFiniteError
+            If a step visits, in an `order`, a row of x that is not finite.
         """
 
     def evaluate(self, data: Dataset, batch_size: int, first: int, budget: float) -> int:

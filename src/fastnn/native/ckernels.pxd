@@ -254,7 +254,7 @@ cdef extern from "c/fastnn.h" nogil:
         double (*metric)(const fnn_metric_args *) noexcept nogil
         void (*update)(const fnn_update *) noexcept nogil
         void (*column_sums)(int64_t, int64_t, const void *, int64_t, void *, int) noexcept nogil
-        void (*gather)(
+        int (*gather)(
             int64_t, int64_t, const void *, int64_t, const int64_t *, void *, int64_t) noexcept nogil
         void (*dropout)(const fnn_dropout *) noexcept nogil
         const fnn_layer_steps *const *layers

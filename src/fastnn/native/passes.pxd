@@ -23,6 +23,7 @@ cdef struct Batch:
     const int64_t *targets_order  # NULL where they are as the other rows
     const int32_t *labels
     const char *weights
+    int *not_finite            # set to 1 if a row of x that is gathered has such an element
 
 cdef enum:
     MOST_DEFERRED_ROWS = 512   # of a batch whose kernels' gradients are left to the update

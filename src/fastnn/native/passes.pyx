@@ -278,6 +278,8 @@ cdef class Pass:
         memset(self.sums, 0, (1 + self.metric_count) * sizeof(double))
         self._take(batch, order, start)
         self._forward(batch, training, iteration)
+        if batch.not_finite[0]:
+            return 0
         self._take_loss(batch, self.gradients[0] if training else NULL)
         if training:
             self._backward(batch)
@@ -301,9 +303,9 @@ cdef class Pass:
         batch.x, batch.x_row = self.x, self.input_row
         if self._in_halves(0, batch.rows):
             batch.x_order = order  # whoever works on a half gathers what it needs
-        else:
-            shared_gather(self.table, batch.rows, self.inputs, batch.all_x, self.inputs, order,
-                          self.x, self.input_row)
+        elif not shared_gather(self.table, batch.rows, self.inputs, batch.all_x, self.inputs, order,
+                               self.x, self.input_row):
+            batch.not_finite[0] = True
         batch.labels, batch.targets, batch.weights = self.labels, self.targets, NULL
         if batch.sparse:
             for i in range(batch.rows):
@@ -327,6 +329,8 @@ cdef class Pass:
         if self.ops.count == 0:
             self._copy_rows(rows, self.inputs, x, x_row, self.predictions, self.predictions_row)
         for i in range(self.ops.count):
+            if batch.not_finite[0]:
+                break
             op = &self.ops.items[i]
             if op.kind == DENSE:
                 self._dense(i, batch, x, x_row, training)
@@ -414,6 +418,7 @@ cdef class Pass:
         g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
         h.product, h.unpacked = g, NULL
         h.x, h.x_row, h.order = batch.all_x, self.inputs, order
+        h.not_finite = batch.not_finite
         h.second = self.gradients[0]  # which are not there yet
         if self.table.packing_pays(g.m, op.outputs, op.kernel, op.outputs):
             b.b, b.b_row, b.b_col, b.columns = op.kernel, op.outputs, 1, op.outputs

@@ -17,6 +17,7 @@ cdef extern from "c/shares.h" nogil:
         const void *x
         int64_t x_row
         const int64_t *order
+        int *not_finite
         void *second
 
     enum:
@@ -74,7 +75,7 @@ cdef void shared_activate_gradient(
 cdef void shared_activate_with_slope(
     const fnn_kernels *table, fnn_activation kind, const double *options, int64_t n,
     const void *x, void *y, void *slopes) noexcept nogil
-cdef void shared_gather(
+cdef bint shared_gather(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
     const int64_t *order, void *out, int64_t out_row) noexcept nogil
 cdef void shared_column_sums(

@@ -36,7 +36,7 @@ cdef extern from "c/shares.h" nogil:
         void *)
     void fnn_shared_activate_with_slope(
         const fnn_kernels *, fnn_activation, const double *, int64_t, const void *, void *, void *)
-    void fnn_shared_gather(
+    bint fnn_shared_gather(
         const fnn_kernels *, int64_t, int64_t, const void *, int64_t, const int64_t *, void *,
         int64_t)
     void fnn_shared_column_sums(
@@ -280,10 +280,10 @@ cdef void shared_activate_with_slope(
     fnn_shared_activate_with_slope(table, kind, options, n, x, y, slopes)
 
 
-cdef void shared_gather(
+cdef bint shared_gather(
     const fnn_kernels *table, int64_t rows, int64_t columns, const void *x, int64_t x_row,
     const int64_t *order, void *out, int64_t out_row) noexcept nogil:
-    fnn_shared_gather(table, rows, columns, x, x_row, order, out, out_row)
+    return fnn_shared_gather(table, rows, columns, x, x_row, order, out, out_row)
 
 
 cdef void shared_column_sums(

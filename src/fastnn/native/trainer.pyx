@@ -44,7 +44,7 @@ from fastnn._checks import UPDATE_ARGUMENTS, check_orthogonal
 from fastnn.native.kernels import UPDATE_CODES
 from fastnn.native.parts import flops_per_row
 from fastnn.native.team import get_num_threads
-from fastnn.program import aligned_zeros
+from fastnn.program import NotFiniteError, aligned_zeros
 
 np.import_array()
 
@@ -206,6 +206,7 @@ cdef class Trainer:
     cdef double row_flops      # of the products of a training step, for each row of the batch
     cdef double row_work       # and of all that parts consist of
     cdef bint long_products    # of parts, which several threads may share
+    cdef int not_finite        # whether the step under way met NaN or infinity in gathered rows of x
     cdef Pace pace             # also of other trainers of the same model, one after the other
     cdef bint update_follows   # nothing but penalties works on gradients before the update,
     cdef bint at_once          # and in this step all rows are passed over at once
@@ -497,6 +498,8 @@ cdef class Trainer:
                     batch.whole = min(size, rows - row)
                     self._step(&batch, NULL if visits == NULL else visits + epoch * rows, row,
                                iteration + step, hyper + step * width)
+                    if self.not_finite:
+                        break
                     step += 1
                     if sums != NULL and row + batch.whole == rows:
                         self._end_epoch(sums + epoch * self.sum_count)
@@ -511,6 +514,8 @@ cdef class Trainer:
             self.state.iterations = iteration + step
             for block in self.blocks:
                 block.touch()
+        if self.not_finite:
+            raise NotFiniteError()
         return step
 
     def evaluate(self, data, batch_size, first, budget):
@@ -577,6 +582,8 @@ cdef class Trainer:
         batch.sparse = data.y.ndim == 1
         batch.all_y = address(data.y)
         batch.all_weights = NULL if data.weights is None else address(data.weights)
+        self.not_finite = False
+        batch.not_finite = &self.not_finite
         return batch
 
     cdef int64_t _parts_of(self, int64_t rows) noexcept nogil:
@@ -651,6 +658,8 @@ cdef class Trainer:
         self.at_once = self.update_follows and self._parts_of(batch.whole) == 1
         self.passing.deferring = self.at_once and batch.whole <= self.deferred_rows
         self._pass(batch, order, start, True, iteration)
+        if self.not_finite:
+            return 0
         self._add_penalties(batch.whole, True)
         if self.own_constraint_count:
             self._back_up()

@@ -25,6 +25,7 @@ from fastnn.program import (
     DenseOp,
     DropoutOp,
     LayerOp,
+    NotFiniteError,
     Objective,
     Op,
     OptimizerState,
@@ -141,7 +142,10 @@ def _batch(data: Dataset, order: np.ndarray | None, batch_size: int, step: int) 
     entries = slice(step * batch_size, (step + 1) * batch_size)
     rows = entries if order is None else order[entries]
     weights = None if data.weights is None else data.weights[rows]
-    return Dataset(data.x[rows], data.y[rows], weights)
+    batch = Dataset(data.x[rows], data.y[rows], weights)
+    if order is not None and not np.isfinite(batch.x).all():
+        raise NotFiniteError
+    return batch
 
 
 class ReferenceTrainer:

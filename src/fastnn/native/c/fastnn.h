@@ -338,8 +338,9 @@ typedef struct {
     /* out = sums over the rows of x, or plus these if `add`. */
     void (*column_sums)(int64_t rows, int64_t columns, const void *x, int64_t x_row, void *out,
                         int add);
-    void (*gather)(int64_t rows, int64_t columns, const void *x, int64_t x_row,
-                   const int64_t *order, void *out, int64_t out_row);
+    /* Rows of x in that order; returns whether all of their elements are finite. */
+    int (*gather)(int64_t rows, int64_t columns, const void *x, int64_t x_row,
+                  const int64_t *order, void *out, int64_t out_row);
     void (*dropout)(const fnn_dropout *d);
     const fnn_layer_steps *const *layers; /* all that there are, ended by NULL */
     /* Whether x[0], x[step], ... are whole numbers from 0 to table_rows - 1, each of them exact. */

@@ -22,10 +22,21 @@ static void FN(column_sums)(int64_t rows, int64_t columns, const void *x_, int64
     for (; rows > 0; rows--, x += x_row) FN(add_rows_to)(columns, x, x_row, out, 1);
 }
 
-INLINE void FN(copy_columns)(const REAL *x, int64_t columns, REAL *y) {
+/* Returns the bits of x - x, in which there are some if an element is not finite. */
+INLINE ivec FN(copy_columns)(const REAL *x, int64_t columns, REAL *y) {
+    ivec differences = {0};
     int64_t j = 0;
-    for (; j + LANES <= columns; j += LANES) FN(store)(y + j, FN(load)(x + j));
-    if (j < columns) FN(store_part)(y + j, columns - j, FN(load_part)(x + j, columns - j, (vec){0}));
+    for (; j + LANES <= columns; j += LANES) {
+        const vec v = FN(load)(x + j);
+        FN(store)(y + j, v);
+        differences |= (ivec)(v - v);
+    }
+    if (j < columns) {
+        const vec v = FN(load_part)(x + j, columns - j, (vec){0});
+        FN(store_part)(y + j, columns - j, v);
+        differences |= (ivec)(v - v);
+    }
+    return differences;
 }
 
 /* Rows of x, `x_row` apart, in the given order. They are scattered over memory, so the hardware's
@@ -37,19 +48,21 @@ INLINE void FN(ask_for)(const char *row, int64_t bytes) {
     for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(row + j);
 }
 
-static void FN(gather)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
-                       const int64_t *order, void *out_, int64_t out_row) {
+static int FN(gather)(int64_t rows, int64_t columns, const void *x_, int64_t x_row,
+                      const int64_t *order, void *out_, int64_t out_row) {
     const int64_t bytes = columns * (int64_t)sizeof(REAL);
     const int64_t ahead = 2 + GATHER_AHEAD / (bytes + 1);
     const REAL *x = x_;
     REAL *out = out_;
+    ivec differences = {0};
     for (int64_t i = 0; i < ahead && i < rows; i++)
         FN(ask_for)((const char *)(x + order[i] * x_row), bytes);
     for (int64_t i = 0; i < rows; i++, out += out_row) {
         if (i + ahead < rows) FN(ask_for)((const char *)(x + order[i + ahead] * x_row), bytes);
         const REAL *row = x + order[i] * x_row;
-        FN(copy_columns)(row, columns, out);
+        differences |= FN(copy_columns)(row, columns, out);
     }
+    return FN(first_set)(differences != 0) == LANES;
 }
 
 /* Sums run in double, whatever the type, in eight interleaved parts. */

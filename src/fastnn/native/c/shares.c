@@ -394,9 +394,9 @@ static void take_half(const halves_args *args, int64_t share, int64_t half) {
     const fnn_halves *h = args->whole;
     const range steps = steps_of_half(h, half);
     const fnn_gemm g = half_of(args, steps);
-    if (h->order)
-        fnn_shared_gather(t, g.m, g.k, from(t, h->x, steps.first), h->x_row, h->order, (void *)g.a,
-                          g.a_row);
+    if (h->order && !fnn_shared_gather(t, g.m, g.k, from(t, h->x, steps.first), h->x_row, h->order,
+                                       (void *)g.a, g.a_row))
+        __atomic_store_n(h->not_finite, 1, __ATOMIC_RELAXED);
     if (!h->unpacked) {
         fnn_shared_gemm(t, &g);
         return;
@@ -612,19 +612,22 @@ typedef struct {
     void *out;
     int64_t out_row;
     int add;
+    int not_finite; /* set to 1 by any share that copies such an element */
 } rows_args;
 
 static void gather(void *context, int64_t share, int64_t first, int64_t count) {
     (void)share;
-    const rows_args *r = context;
-    r->table->gather(count, r->columns, r->x, r->x_row, r->order + first,
-                     into(r->table, r->out, first * r->out_row), r->out_row);
+    rows_args *r = context;
+    if (!r->table->gather(count, r->columns, r->x, r->x_row, r->order + first,
+                          into(r->table, r->out, first * r->out_row), r->out_row))
+        __atomic_store_n(&r->not_finite, 1, __ATOMIC_RELAXED);
 }
 
-void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
-                       int64_t x_row, const int64_t *order, void *out, int64_t out_row) {
-    rows_args args = {table, rows, columns, x, x_row, order, out, out_row, 0};
+int fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
+                      int64_t x_row, const int64_t *order, void *out, int64_t out_row) {
+    rows_args args = {table, rows, columns, x, x_row, order, out, out_row, 0, 0};
     share_work(COPY_WORK * (double)(rows * columns), rows, 1, gather, &args);
+    return !args.not_finite;
 }
 
 static void column_sums(void *context, int64_t share, int64_t first, int64_t count) {

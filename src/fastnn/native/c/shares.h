@@ -50,6 +50,7 @@ typedef struct {
     const void *x;                /* A is filled first with rows of x, so far apart, in this order; */
     int64_t x_row;
     const int64_t *order;         /* NULL: it has them already */
+    int *not_finite;              /* set to 1 if an element of these rows is not */
     void *second;                 /* room for as many sums as C has, apart as there */
 } fnn_halves;
 void fnn_shared_halves(const fnn_kernels *table, const fnn_halves *h);
@@ -84,8 +85,9 @@ void fnn_shared_activate_gradient(const fnn_kernels *table, fnn_activation kind,
 void fnn_shared_activate_with_slope(const fnn_kernels *table, fnn_activation kind,
                                     const double *options, int64_t n, const void *x, void *y,
                                     void *slopes);
-void fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
-                       int64_t x_row, const int64_t *order, void *out, int64_t out_row);
+/* Returns whether all elements that it copies are finite. */
+int fnn_shared_gather(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
+                      int64_t x_row, const int64_t *order, void *out, int64_t out_row);
 void fnn_shared_column_sums(const fnn_kernels *table, int64_t rows, int64_t columns, const void *x,
                             int64_t x_row, void *out, int add);
 double fnn_shared_loss(const fnn_kernels *table, const fnn_loss_args *args);
