@@ -8,9 +8,11 @@ import pytest
 import fastnn
 from fastnn import Input, Sequential
 from fastnn.callbacks import LambdaCallback
-from fastnn.layers import Activation, Dense, Dropout
+from fastnn.layers import Activation, Dense, Dropout, Residual
 
 # Inputs, rows of a batch, and layers. Long rows of kernels are packed, others read where they are.
+# Halves of gathered rows have a place of their own, unless they are read again in a block or for a
+# gradient that others need.
 NETWORKS = {
     "direct": (784, 32, lambda: [Dense(128, "relu"), Dense(3)]),
     "many": (784, 130, lambda: [Dense(128, "relu"), Dense(3)]),
@@ -18,6 +20,8 @@ NETWORKS = {
     "packed": (1000, 120, lambda: [Dense(300, "gelu"), Dense(3)]),
     "colliding": (530, 40, lambda: [Dense(512), Activation("softmax"), Dense(3)]),
     "hidden": (20, 33, lambda: [Dense(520), Dropout(0.1), Dense(260, "relu"), Dense(3)]),
+    "block": (600, 64, lambda: [Residual([Dense(600, "relu")]), Dense(3)]),
+    "regularized": (700, 50, lambda: [Dense(300, "relu", kernel_regularizer="l2"), Dense(3)]),
     "two": (600, 64, lambda: [Dense(530, "elu"), Dense(270, "sigmoid"), Dense(3)]),
 }
 

@@ -52,7 +52,8 @@ cdef struct Op:
     int64_t row                # row length of y and z
     bint gradient_fused        # the product above applies this op's derivative
     bint deferrable            # the gradient of the kernel may wait for the update,
-    fnn_gemm product           # and is this product then
+    fnn_gemm product           # and is this product then,
+    int64_t gap                # with the second half of its A so many elements further away
     int weights                # LAYER: how many it has
     bint follows               # and whether its statistics follow the data
     bint by_rows               # the weights may be updated in the rows alone that a batch names,

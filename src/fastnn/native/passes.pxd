@@ -18,6 +18,7 @@ cdef struct Batch:
     bint add                   # their gradients to those that are there
     const char *x
     int64_t x_row
+    int64_t x_gap              # elements by which the second half of each row is further away
     const int64_t *x_order     # of rows that are still to be gathered there, or NULL
     const char *targets
     const int64_t *targets_order  # NULL where they are as the other rows
@@ -45,6 +46,8 @@ cdef class Pass:
     cdef char *workspace       # of a batch: all that follows, up to the panels
     cdef int64_t used          # bytes of it
     cdef int64_t input_row
+    cdef int64_t half_row      # of the halves of x, if each has a place of its own,
+    cdef int64_t gap           # the second so many elements further away than in whole rows
     cdef char *x
     cdef char *targets
     cdef int32_t *labels
@@ -68,6 +71,7 @@ cdef class Pass:
     cdef double *sums          # over the rows: the loss, then the metrics
 
     cdef int _allocate_batch(self) except -1
+    cdef int64_t _plan_halves(self) noexcept
     cdef char *_place(self, int64_t size) noexcept
     cdef void _lay_out_batch(self) noexcept
     cdef bint _takes_gradient_of_input(self) noexcept

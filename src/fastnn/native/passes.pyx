@@ -99,7 +99,7 @@ cdef class Pass:
         self.input_row = self.ops.padded_row(self.inputs)
         if self._takes_gradient_of_input():
             widest = self.input_row
-        self.x = self._place(self.capacity * self.input_row)
+        self.x = self._place(self.capacity * max(self.input_row, self._plan_halves()))
         self.targets = self._place(self.capacity * self.width)
         self.labels = <int32_t *>self._place(self.capacity)
         self.weights = self._place(self.capacity)
@@ -128,6 +128,19 @@ cdef class Pass:
         if self.ops.count:
             op = &self.ops.items[self.ops.count - 1]
             self.predictions, self.predictions_row = op.y, op.row
+
+    cdef int64_t _plan_halves(self) noexcept:
+        """Lay out x in two halves; returns the elements that they have together for each row.
+
+        What one thread writes the other does not read then, nor fetch for what comes beside it. An
+        odd number of lines goes to each row: else few places of the cache would hold all of them.
+        """
+        cdef int64_t first = fnn_first_half(self.inputs), line = CACHE_LINE // self.itemsize
+        cdef int64_t lines = round_up(max(first, self.inputs - first), line) // line
+        self.half_row = (lines | 1) * line
+        # What is added again further up is read in whole rows.
+        self.gap = 0 if self.begins_branch(0) else self.capacity * self.half_row - first
+        return 2 * self.half_row
 
     cdef bint _takes_gradient_of_input(self) noexcept:
         """Whether there has to be room for it: for products it is left out."""
@@ -291,6 +304,7 @@ cdef class Pass:
         """Point the batch at its rows, gathering them first if they are visited out of order."""
         cdef int64_t i
         batch.x_order = batch.targets_order = NULL
+        batch.x_gap = 0
         if order == NULL:
             batch.x, batch.x_row = batch.all_x + first * self.inputs * self.itemsize, self.inputs
             batch.labels = <const int32_t *>batch.all_y + first
@@ -303,6 +317,8 @@ cdef class Pass:
         batch.x, batch.x_row = self.x, self.input_row
         if self._in_halves(0, batch.rows):
             batch.x_order = order  # whoever works on a half gathers what it needs
+            if self.deferring and self.ops.items[0].deferrable and self.gap > 0:
+                batch.x_row, batch.x_gap = self.half_row, self.gap
         elif not shared_gather(self.table, batch.rows, self.inputs, batch.all_x, self.inputs, order,
                                self.x, self.input_row):
             batch.not_finite[0] = True
@@ -417,6 +433,7 @@ cdef class Pass:
         cdef fnn_unpacked b
         g.b, g.b_row, g.b_panel = op.kernel, op.outputs, self.table.panel_width
         h.product, h.unpacked = g, NULL
+        h.gap = batch.x_gap if g.a == batch.x else 0
         h.x, h.x_row, h.order = batch.all_x, self.inputs, order
         h.not_finite = batch.not_finite
         h.second = self.gradients[0]  # which are not there yet
@@ -660,6 +677,7 @@ cdef class Pass:
         g.c, g.c_row = op.kernel_gradient, op.outputs
         g.bias, g.saved, g.epilogue = NULL, NULL, FNN_STORE
         g.activation, g.options = FNN_LINEAR, NULL
+        op.gap = batch.x_gap if x == batch.x else 0
         if not (self.deferring and op.deferrable):
             self._gradient_of_kernel(g)
         if op.bias != NULL:

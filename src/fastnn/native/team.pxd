@@ -13,6 +13,7 @@ cdef extern from "c/shares.h" nogil:
 
     ctypedef struct fnn_halves:
         const fnn_gemm *product
+        int64_t gap
         const fnn_unpacked *unpacked
         const void *x
         int64_t x_row
@@ -23,6 +24,7 @@ cdef extern from "c/shares.h" nogil:
     enum:
         FNN_PARTS, FNN_TILE_BYTES, FNN_LEAST_STEPS
 
+    int64_t fnn_first_half(int64_t k)
     bint fnn_halves_pay(int64_t m, int64_t n, int64_t k)
 
     ctypedef void (*fnn_layer_step)(const fnn_layer *) noexcept nogil
@@ -89,7 +91,7 @@ cdef void shared_layer_step(
     const fnn_layer *l) noexcept nogil
 cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept nogil
 cdef void shared_gradient_and_update(
-    const fnn_kernels *table, const fnn_gemm *g, const fnn_update *u) noexcept nogil
+    const fnn_kernels *table, const fnn_gemm *g, int64_t gap, const fnn_update *u) noexcept nogil
 cdef void shared_min_max_norm(
     const fnn_kernels *table, int64_t rows, int64_t columns, double low, double high, double rate,
     void *x) noexcept nogil

@@ -48,7 +48,7 @@ cdef extern from "c/shares.h" nogil:
         const fnn_kernels *, fnn_layer_step, fnn_split, const fnn_layer *)
     void fnn_shared_update(const fnn_kernels *, const fnn_update *)
     void fnn_shared_gradient_and_update(
-        const fnn_kernels *, const fnn_gemm *, const fnn_update *)
+        const fnn_kernels *, const fnn_gemm *, int64_t, const fnn_update *)
     void fnn_shared_min_max_norm(
         const fnn_kernels *, int64_t, int64_t, double, double, double, void *)
     void fnn_shared_non_neg(const fnn_kernels *, int64_t, void *)
@@ -315,8 +315,8 @@ cdef void shared_update(const fnn_kernels *table, const fnn_update *u) noexcept 
 
 
 cdef void shared_gradient_and_update(
-    const fnn_kernels *table, const fnn_gemm *g, const fnn_update *u) noexcept nogil:
-    fnn_shared_gradient_and_update(table, g, u)
+    const fnn_kernels *table, const fnn_gemm *g, int64_t gap, const fnn_update *u) noexcept nogil:
+    fnn_shared_gradient_and_update(table, g, gap, u)
 
 
 cdef void shared_min_max_norm(

@@ -789,7 +789,7 @@ cdef class Trainer:
                 self._update_by_rows(r, &u)
             elif r.source != NULL and self.passing.deferring:
                 self.passing.pack_gradient(&r.source.product)
-                shared_gradient_and_update(self.table, &r.source.product, &u)
+                shared_gradient_and_update(self.table, &r.source.product, r.source.gap, &u)
             else:
                 shared_update(self.table, &u)
 

@@ -19,7 +19,6 @@
 #define PART_BYTES (64 * 1024) /* of a gradient that is used at once: half of small caches */
 
 #define CACHE_LINE 64 /* elements enough for one, whatever their type */
-#define HALF_UNIT 16  /* elements that are whole lines, of either type */
 #define MOST_BLOCKS 64
 #define BLOCK_ROWS 256
 
@@ -369,7 +368,8 @@ typedef struct {
 } halves_args;
 
 static range steps_of_half(const fnn_halves *h, int64_t half) {
-    return share_of(h->product->k, HALF_UNIT, 2, half);
+    const int64_t first = fnn_first_half(h->product->k);
+    return half ? (range){first, h->product->k - first} : (range){0, first};
 }
 
 /* The first half has the bias, the last to be stored has the epilogue. */
@@ -377,7 +377,7 @@ static fnn_gemm half_of(const halves_args *args, range steps) {
     const fnn_halves *h = args->whole;
     fnn_gemm g = *h->product;
     g.k = steps.count;
-    g.a = from(args->table, g.a, steps.first);
+    g.a = from(args->table, g.a, steps.first > 0 ? steps.first + h->gap : 0);
     g.b = from(args->table, g.b, steps.first * g.b_row);
     if (steps.first > 0) g.bias = NULL;
     if (steps.first > 0 && args->on_top) {
@@ -566,16 +566,16 @@ void fnn_shared_update(const fnn_kernels *table, const fnn_update *u) {
 typedef struct {
     const fnn_kernels *table;
     const fnn_gemm *product;
+    int64_t gap; /* before the second half of A */
     const fnn_update *update;
 } gradient_args;
 
-/* All parts of a share are written to the place of the first, which so stays in the cache. Two shares
- * end where halves do, so that each thread multiplies the rows of the kernel that it updates. */
-static void gradient_and_update(void *context, int64_t share, int64_t first, int64_t count) {
-    (void)share;
-    const gradient_args *args = context;
+/* Some rows of the kernel, whose columns of A are so much further away. All parts are written to the
+ * place of the first, which so stays in the cache. */
+static void gradient_and_update_of(const gradient_args *args, int64_t first, int64_t end,
+                                   int64_t gap) {
     const fnn_kernels *t = args->table;
-    const int64_t length = args->product->n, end = first + count;
+    const int64_t length = args->product->n;
     const int64_t units = PART_BYTES / (length * t->itemsize * PART_ROWS);
     const int64_t step = PART_ROWS * (units > 1 ? units : 1);
     fnn_gemm g = *args->product;
@@ -584,7 +584,7 @@ static void gradient_and_update(void *context, int64_t share, int64_t first, int
     u.gradient = g.c;
     for (int64_t row = first; row < end; row += step) {
         g.m = at_most(step, end - row);
-        g.a = from(t, args->product->a, row * g.a_row);
+        g.a = from(t, args->product->a, row * g.a_row + gap);
         t->gemm(&g);
         u.n = g.m * length;
         u.parameter = into(t, args->update->parameter, row * length);
@@ -594,11 +594,21 @@ static void gradient_and_update(void *context, int64_t share, int64_t first, int
     }
 }
 
-void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
+/* Two shares end where halves do, so that each thread multiplies the rows of the kernel that it
+ * updates, by what it has gathered itself. */
+static void gradient_and_update(void *context, int64_t share, int64_t first, int64_t count) {
+    (void)share;
+    const gradient_args *args = context;
+    const int64_t end = first + count, half = fnn_first_half(args->product->m);
+    if (first < half) gradient_and_update_of(args, first, at_most(end, half), 0);
+    if (end > half) gradient_and_update_of(args, first > half ? first : half, end, args->gap);
+}
+
+void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g, int64_t gap,
                                     const fnn_update *u) {
-    gradient_args args = {table, g, u};
+    gradient_args args = {table, g, gap, u};
     const double work = work_of(g->m, g->n, g->k) + UPDATE_WORK * (double)(g->m * g->n);
-    fnn_share_out(fnn_team_size(work), g->m, HALF_UNIT, gradient_and_update, &args);
+    fnn_share_out(fnn_team_size(work), g->m, FNN_HALF_UNIT, gradient_and_update, &args);
 }
 
 /* Row by row, and column by column */

@@ -43,9 +43,16 @@ static inline int fnn_halves_pay(int64_t m, int64_t n, int64_t k) {
     return m >= 8 && 6 * m <= k && 2.0 * (double)m * (double)n * (double)k >= 2e6;
 }
 
+/* So many of the steps are the first half: rows of a kernel that end with a line, whatever its type. */
+enum { FNN_HALF_UNIT = 8 };
+static inline int64_t fnn_first_half(int64_t k) {
+    return (k + FNN_HALF_UNIT - 1) / FNN_HALF_UNIT / 2 * FNN_HALF_UNIT;
+}
+
 /* A product with rows of neighbouring elements as A, summed up in two halves of its steps. */
 typedef struct {
     const fnn_gemm *product;
+    int64_t gap;                  /* the second half of A is so many elements further away */
     const fnn_unpacked *unpacked; /* B, or NULL if it is as in the product */
     const void *x;                /* A is filled first with rows of x, so far apart, in this order; */
     int64_t x_row;
@@ -99,8 +106,8 @@ void fnn_shared_layer_step(const fnn_kernels *table, fnn_layer_step step, fnn_sp
                            const fnn_layer *l);
 void fnn_shared_update(const fnn_kernels *table, const fnn_update *u);
 /* Update a matrix by the gradient that is the product g, a few rows at a time: what lies at g->c
- * afterwards is none. */
-void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g,
+ * afterwards is none. The second half of A, which is a transpose, is `gap` elements further away. */
+void fnn_shared_gradient_and_update(const fnn_kernels *table, const fnn_gemm *g, int64_t gap,
                                     const fnn_update *u);
 void fnn_shared_min_max_norm(const fnn_kernels *table, int64_t rows, int64_t columns, double low,
                              double high, double rate, void *x);
