@@ -168,6 +168,22 @@ def test_rows_have_the_same_bits_among_many_as_among_few(isa, dtype, widths, nam
     )
 
 
+@pytest.mark.parametrize("dtype", FORWARD)
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_wide_layers_give_many_rows_the_same_bits_as_few(isa, dtype, name):
+    """Many rows take all steps with a lot of the units at a time, few with all of them."""
+    program = make_program((1100, 6000), dtype, (name,))
+    x = np.random.default_rng(3).normal(size=(400, 1100)).astype(dtype)
+    few = [outputs(NativeEngine, program, x[i : i + 8]) for i in range(0, 400, 8)]
+    for threads in (1, 2):
+        with use_threads(threads):
+            many = outputs(NativeEngine, program, x)
+        np.testing.assert_array_equal(many, np.concatenate(few))
+    np.testing.assert_allclose(
+        many, outputs(ReferenceEngine, program, x), rtol=FORWARD[dtype], atol=FORWARD[dtype]
+    )
+
+
 @pytest.mark.parametrize(("widths", "names"), NARROW[:4])
 def test_a_row_without_a_result_leaves_those_beside_it_alone(isa, widths, names):
     program = make_program(widths, "float32", names)

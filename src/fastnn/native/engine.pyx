@@ -49,7 +49,9 @@ np.import_array()
 cdef enum:
     CHUNK_ROWS = 96            # rows that go through all ops together: whole wide tiles of them,
     NARROW_CHUNK_ROWS = 128    # or, in narrow networks that transpose them, whole wide panels
-    NARROW_BYTES = 512         # of a row of these at most
+    NARROW_BYTES = 512         # of a row of these at most,
+    FAR_CHUNK_ROWS = 384       # or more rows where each chunk reads the weights from memory:
+    NEAR_WEIGHTS = 3 << 22     # bytes that a third-level cache can be expected to keep
     SHARED_ROWS = 16           # from here on threads share rows, below the columns of each product
     INPUT = -1                 # the slot of the program's input
 
@@ -242,6 +244,8 @@ cdef class NativeEngine:
                 turned = max(turned, self.ops.items[i].outputs)
         narrow = self.transposed_end > 0 and widest * self.ops.itemsize <= NARROW_BYTES
         self.chunk_rows = NARROW_CHUNK_ROWS if narrow else CHUNK_ROWS
+        if self.row_flops / 2 * self.ops.itemsize > NEAR_WEIGHTS:
+            self.chunk_rows = FAR_CHUNK_ROWS
         self.transposed_bytes = self.chunk_rows * turned * self.ops.itemsize
         if self.transposed_end == 0:
             self.transposed_bytes = 0

@@ -93,6 +93,8 @@ cdef class Ops:
     cdef int64_t padded_row(self, int64_t width) noexcept nogil
     cdef int64_t stored(self, int64_t columns) noexcept nogil
     cdef int product(self, const fnn_gemm *whole) except -1 nogil
+    cdef int _product_by_rows(self, const fnn_gemm *whole) except -1 nogil
+    cdef int _product_by_columns(self, const fnn_gemm *whole) except -1 nogil
     cdef int dots(self, const fnn_dots *whole) except -1 nogil
     cdef int packing_product(
         self,

@@ -58,6 +58,9 @@ cdef extern from *:
 cdef double CALL_FLOPS = 1e9      # of one kernel call: 5 to 25 ms
 cdef double SIGNAL_FLOPS = 2e8    # between looks at signals
 
+cdef enum:
+    FEW_ROWS = 512  # of a product that is divided by columns, not by rows
+
 
 cdef double call_flops() noexcept nogil:
     """Operations after which a thread should look at signals again."""
@@ -223,14 +226,18 @@ cdef class Ops:
 
     cdef int product(self, const fnn_gemm *whole) except -1 nogil:
         """Run a product in calls short enough for signals to be heeded in between."""
-        cdef double per_row = 2.0 * whole.n * whole.k
-        cdef int64_t step, first = 0
-        cdef fnn_gemm g
-        if per_row * whole.m <= CALL_FLOPS:
+        cdef double flops = 2.0 * whole.m * whole.n * whole.k
+        if flops <= CALL_FLOPS:
             shared_gemm(self.table, whole)
-            return self.heed(per_row * whole.m)
-        step = rows_per_call(whole.m, per_row, self.table.tile_rows)
-        g = whole[0]
+            return self.heed(flops)
+        if whole.m <= FEW_ROWS and whole.a_col == 1:
+            return self._product_by_columns(whole)
+        return self._product_by_rows(whole)
+
+    cdef int _product_by_rows(self, const fnn_gemm *whole) except -1 nogil:
+        cdef double per_row = 2.0 * whole.n * whole.k
+        cdef int64_t step = rows_per_call(whole.m, per_row, self.table.tile_rows), first = 0
+        cdef fnn_gemm g = whole[0]
         while first < whole.m:
             g.m = min(step, whole.m - first)
             g.a = <const char *>whole.a + first * g.a_row * self.itemsize
@@ -239,6 +246,24 @@ cdef class Ops:
                 g.saved = <const char *>whole.saved + first * g.saved_row * self.itemsize
             shared_gemm(self.table, &g)
             self.heed(per_row * g.m)
+            first += step
+        return 0
+
+    cdef int _product_by_columns(self, const fnn_gemm *whole) except -1 nogil:
+        """The whole of a wide B would be read for each call that takes a few of the rows."""
+        cdef double per_column = 2.0 * whole.m * whole.k
+        cdef int64_t step = self.threads * self._columns_per_call(per_column, 0), first = 0
+        cdef fnn_gemm g = whole[0]
+        while first < whole.n:
+            g.n = min(step, whole.n - first)
+            g.b = <const char *>whole.b + first // self.table.panel_width * g.b_panel * self.itemsize
+            g.c = <char *>whole.c + first * self.itemsize
+            if g.bias != NULL:
+                g.bias = <const char *>whole.bias + first * self.itemsize
+            if g.saved != NULL:
+                g.saved = <const char *>whole.saved + first * self.itemsize
+            shared_gemm(self.table, &g)
+            self.heed(per_column * g.n)
             first += step
         return 0
 
