@@ -12,7 +12,8 @@
  * blocks of up to ROW_BLOCK rows of A, which stay there too; panels of B; tiles. The panel is then
  * read from the cache once per tile, and B as a whole once per row block; the tiles of a panel ask
  * for the next one. Where B as a whole stays in the cache and A is large, a block is a single tile
- * high, or two wide ones; of a transpose only if rows of C are long.
+ * high, or two wide ones; of a transpose only if rows of C are long. A large C that several blocks of
+ * k add to is taken in lots of its columns, one after the other.
  *
  * Relu and its gradient are applied in registers, other functions to a block of rows that is done,
  * while it is in the cache: a call for each tile takes 5 to 10 per cent more of a small network's
