@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import signal
 import threading
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ def make_model(engine):
 
 @contextmanager
 def interrupted_after(seconds):
-    """Expect to hear Ctrl-C, which is pressed again if it was lost: Python drops what is raised in
-    a finalizer, and the garbage collector runs those of earlier tests at any time."""
+    """Expect to hear Ctrl-C. Python drops what a signal raises in a finalizer, so those of earlier
+    tests are run before; if it was lost all the same, it is pressed again."""
+    gc.collect()
     heard = threading.Event()
 
     def press():
